@@ -1,0 +1,84 @@
+package bastion
+
+import (
+	"context"
+	"io"
+)
+
+// Connector knows one kind of target. It has a target half, [Conn], that never
+// sees a user, recorder or terminal, and a reading half that decides nothing.
+type Connector interface {
+	// Kind is the name by which targets choose the connector.
+	Kind() string
+	// Verbs lists what operations of this connector can do, Connect left out.
+	Verbs() []VerbInfo
+	// Check validates a target's options and address.
+	Check(Target) error
+	// Split cuts a text into single operations. The rest is what comes after the
+	// last complete one, so that a console knows whether to wait for more.
+	Split(text string) (operations []string, rest string, err error)
+	// Parse reads a text without a connection. Names are resolved as far as the
+	// text itself tells, so the answer serves explanation, not decisions.
+	Parse(t Target, text string) (Intent, error)
+	// Dial connects, with the secret of a permit for connecting.
+	Dial(ctx context.Context, p *Permit) (Conn, error)
+}
+
+// Conn is a connection to a target for one session. Parse, Preview and Names
+// may be called while Do runs; Do is never called twice at once.
+type Conn interface {
+	// Parse reads a text into an intent, with what the target knows of names.
+	// It must not guess: a text that it cannot read in full is a *ParseError.
+	Parse(ctx context.Context, text string) (Intent, error)
+	// Preview says what the operation of a permit for previewing would do,
+	// without doing it.
+	Preview(ctx context.Context, p *Permit) (Preview, error)
+	// Do executes the permit's operation and nothing else. in is the operation's
+	// input and may be nil. When ctx ends, Do cancels on the target.
+	Do(ctx context.Context, p *Permit, in io.Reader, out *Sink) error
+	// Names lists what completion may offer.
+	Names(ctx context.Context) ([]Name, error)
+	// Command translates a console's own command, such as \dt, into a text that
+	// runs like any other. ok is false if it is not such a command.
+	Command(line string) (text string, ok bool, err error)
+	Close() error
+}
+
+// Name is something on a target that a person may want to type.
+type Name struct {
+	Kind   string // "table", "view", "column", "schema", "function"
+	Parent string // schema.table of a column
+	Name   string
+	Type   string // data type of a column
+}
+
+// Preview is what is known of an operation before it runs.
+type Preview struct {
+	// Rows is the target's estimate of the rows that the operation touches, -1 if unknown.
+	Rows int64 `json:"rows"`
+	// Note says what the preview is, and what it cannot know.
+	Note string `json:"note,omitempty"`
+}
+
+// Secrets fetches credentials. Run asks it after the decision, never before.
+type Secrets interface {
+	Secret(ctx context.Context, t Target) (Secret, error)
+}
+
+// Secret is a target's credential. It prints as a dot, and marshals as one.
+type Secret struct{ user, password string }
+
+// NewSecret makes a secret from a user name and a password.
+func NewSecret(user, password string) Secret { return Secret{user, password} }
+
+// Reveal returns the credential. Only connectors have a use for it.
+func (s Secret) Reveal() (user, password string) { return s.user, s.password }
+
+// String hides the secret from every print and log.
+func (s Secret) String() string { return "•" }
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return "•" }
+
+// MarshalText hides the secret from JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte("•"), nil }

@@ -1,0 +1,99 @@
+package bastion
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion/mask"
+)
+
+// Effect is what policy does with an operation. The zero Effect denies.
+type Effect uint8
+
+// The effects, strictest first.
+const (
+	Deny Effect = iota
+	Ask
+	Allow
+)
+
+// String returns the effect as policy files and events spell it.
+func (e Effect) String() string {
+	switch e {
+	case Allow:
+		return "allow"
+	case Ask:
+		return "ask"
+	}
+	return "deny"
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (e Effect) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. What it does not know denies.
+func (e *Effect) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "allow":
+		*e = Allow
+	case "ask":
+		*e = Ask
+	case "deny":
+		*e = Deny
+	default:
+		*e = Deny
+		return fmt.Errorf("unknown effect %q (known: allow, ask, deny)", b)
+	}
+	return nil
+}
+
+// Need is a part of what an approval takes: Count different people of one role.
+type Need struct {
+	Count int    `json:"count"`
+	Role  string `json:"role"`
+}
+
+// String says the need in words.
+func (n Need) String() string {
+	if n.Count == 1 {
+		return "1 approval by a " + n.Role
+	}
+	return fmt.Sprintf("%d approvals by a %s", n.Count, n.Role)
+}
+
+// Needs is all that an approval takes.
+type Needs []Need
+
+// String says the needs in words.
+func (ns Needs) String() string {
+	var s []string
+	for _, n := range ns {
+		s = append(s, n.String())
+	}
+	return strings.Join(s, " and ")
+}
+
+// Decision is policy's answer about one operation by one identity. The zero
+// Decision denies, and its zero mask rules hide everything.
+type Decision struct {
+	Effect Effect
+	Rule   string // the rule that decided; empty when no rule matched
+	Reason string // why, for the person
+	Next   string // what the person can do instead
+	Mask   mask.Rules
+	Needs  Needs         // what an Ask takes
+	Within time.Duration // how long a request stays open
+	// Holds is how long an approval may be used again; zero means once.
+	Holds time.Duration
+	// Fresh is the greatest age of the sign-in; zero means any.
+	Fresh time.Duration
+}
+
+// Policy decides. Implementations are pure: the same question has the same
+// answer until the policy itself changes.
+type Policy interface {
+	Decide(Identity, Operation) Decision
+	Access(Identity, Target) Access
+	Roles(Identity) []Role
+}

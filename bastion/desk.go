@@ -1,0 +1,155 @@
+package bastion
+
+import (
+	"context"
+	"errors"
+)
+
+// What follows is a session's other business: requests, recordings and names.
+// Each asks anew who the person is, so that no screen can act for another.
+
+// Split cuts a text into single operations of the target's language.
+func (s *Session) Split(target, text string) (operations []string, rest string, err error) {
+	_, t, err := s.link(target)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := s.connector(t)
+	if err != nil {
+		return nil, "", err
+	}
+	return c.Split(text)
+}
+
+// Names lists what completion may offer on an open target.
+func (s *Session) Names(ctx context.Context, target string) ([]Name, error) {
+	l, _, err := s.link(target)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := s.bind(ctx)
+	defer stop()
+	return l.conn.Names(ctx)
+}
+
+// Command translates a console's own command into a text that runs like any other.
+func (s *Session) Command(target, line string) (text string, ok bool, err error) {
+	l, _, err := s.link(target)
+	if err != nil {
+		return "", false, err
+	}
+	return l.conn.Command(line)
+}
+
+// History lists what the person ran on a target before, oldest first.
+func (s *Session) History(ctx context.Context, target string, limit int) ([]string, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.Archive.History(ctx, who.ID(), target, limit)
+}
+
+// RequestAccess files a request for connecting to a target, without connecting.
+func (s *Session) RequestAccess(ctx context.Context, target, reason string) (Request, error) {
+	op, err := s.Connecting(ctx, target)
+	if err != nil {
+		return Request{}, err
+	}
+	d, q, err := s.decide(ctx, op)
+	if err != nil {
+		return Request{}, err
+	}
+	if d.Effect == Allow {
+		return Request{}, errors.New("you may connect already; no approval is needed")
+	}
+	if reason == "" {
+		return Request{}, ErrReason
+	}
+	q.Reason, q.Preview = reason, Preview{Rows: -1}
+	return s.c.Approvals.File(ctx, q)
+}
+
+// Requests lists requests that the person may see.
+func (s *Session) Requests(ctx context.Context, f RequestFilter) ([]Request, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.Approvals.Requests(ctx, who, f)
+}
+
+// Request returns one request that the person may see.
+func (s *Session) Request(ctx context.Context, id uint64) (Request, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Request{}, err
+	}
+	return s.c.Approvals.Request(ctx, who, id)
+}
+
+// Vote casts the person's vote.
+func (s *Session) Vote(ctx context.Context, id uint64, v Verdict, reason string) (Request, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Request{}, err
+	}
+	return s.c.Approvals.Vote(ctx, Ballot{Request: id, Verdict: v, Reason: reason, Who: who, Origin: s.c.Origin, Session: s.c.ID})
+}
+
+// Withdraw takes back the person's own request.
+func (s *Session) Withdraw(ctx context.Context, id uint64) (Request, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Request{}, err
+	}
+	return s.c.Approvals.Withdraw(ctx, who, id)
+}
+
+// WatchRequests receives after any request changed. The function ends the watch.
+func (s *Session) WatchRequests() (<-chan struct{}, func()) { return s.c.Approvals.Watch() }
+
+// scope is whose recordings the person may see: everybody's with the duty of
+// audit, else their own.
+func (s *Session) scope(ctx context.Context) (Scope, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Scope{}, err
+	}
+	return Scope{all: has(s.c.Policy.Roles(who), Audit), who: who.ID()}, nil
+}
+
+// Recordings lists recordings that the person may see.
+func (s *Session) Recordings(ctx context.Context, f RecordingFilter) ([]Recording, error) {
+	sc, err := s.scope(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.Archive.Recordings(ctx, sc, f)
+}
+
+// Replay opens a recording. That it was opened is recorded too.
+func (s *Session) Replay(ctx context.Context, id string) (Replay, error) {
+	sc, err := s.scope(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.c.Archive.Replay(ctx, sc, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.record(Event{Kind: EventReplay, Text: id}); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Events calls yield with the events that the person may see, from a sequence
+// number on, until it returns false.
+func (s *Session) Events(ctx context.Context, from uint64, yield func(Event) bool) error {
+	sc, err := s.scope(ctx)
+	if err != nil {
+		return err
+	}
+	return s.c.Archive.Events(ctx, sc, from, yield)
+}

@@ -1,0 +1,105 @@
+package bastion
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrEnded is the cause of everything that stops because the session ended.
+	ErrEnded = errors.New("the session has ended")
+	// ErrRecorder ends a session whose recording cannot be written.
+	ErrRecorder = errors.New("the recording cannot be written, so this session ends; nothing more reaches the target or you")
+	// ErrExpired says that the binding of the key has ended.
+	ErrExpired = errors.New("your sign-in has expired; connect again to sign in")
+	// ErrNotFound is the answer for what does not exist and for what one may not see.
+	ErrNotFound = errors.New("not found, or not yours to see")
+	// ErrReason asks for the reason that an approver will read.
+	ErrReason = errors.New("this needs approval, and approvers want a reason")
+)
+
+// DeniedError is a refusal by policy.
+type DeniedError struct {
+	Rule   string
+	Reason string
+	Next   string
+}
+
+func (e *DeniedError) Error() string {
+	s := "refused"
+	if e.Rule != "" {
+		s += " by rule " + e.Rule
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	if e.Next != "" {
+		s += "; " + e.Next
+	}
+	return s
+}
+
+// StaleError says that the operation wants a fresher sign-in.
+type StaleError struct{ Max time.Duration }
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("this needs a sign-in less than %s old; sign in again", strings.TrimSuffix(e.Max.String(), "0s"))
+}
+
+// NotApprovedError says how a request ended without approval.
+type NotApprovedError struct{ Request Request }
+
+func (e *NotApprovedError) Error() string {
+	r := e.Request
+	switch r.State {
+	case Denied:
+		for _, v := range r.Votes {
+			if v.Verdict == VoteDeny {
+				return fmt.Sprintf("request %d was denied by %s: %s", r.ID, v.Who.Name, Visible(v.Reason))
+			}
+		}
+		return fmt.Sprintf("request %d was denied", r.ID)
+	case Expired:
+		return fmt.Sprintf("request %d was not approved in time; ask again", r.ID)
+	case Withdrawn:
+		return fmt.Sprintf("request %d was withdrawn", r.ID)
+	}
+	return fmt.Sprintf("request %d is %s", r.ID, r.State)
+}
+
+// ParseError says why a text could not be read. It speaks of the person's own text.
+type ParseError struct {
+	Message  string
+	Position int    // in characters from 1; 0 if not known
+	Next     string // what to do instead; may be empty
+}
+
+func (e *ParseError) Error() string {
+	if e.Next != "" {
+		return e.Message + "; " + e.Next
+	}
+	return e.Message
+}
+
+// TargetError is the target's own error. Summary carries no data of the target;
+// Detail may, so Run drops it where anything of the target is hidden.
+type TargetError struct {
+	Code     string // such as an SQLSTATE
+	Summary  string
+	Detail   string
+	Position int // in characters from 1 in the operation's text; 0 if not known
+}
+
+func (e *TargetError) Error() string {
+	s := e.Summary
+	if e.Code != "" {
+		s += " (" + e.Code + ")"
+	}
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	return s
+}

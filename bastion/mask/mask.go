@@ -1,0 +1,239 @@
+// Package mask hides sensitive values on their way from a target to a person.
+//
+// A [Kind] says how a value is hidden, a [Label] ties a kind to columns of a
+// target, and [Rules] are the labels that hold for one person on one target.
+// The zero values hide everything: a forgotten rule never shows a value.
+package mask
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Kind is one way to hide a value. Kinds are ordered by strength: where several
+// apply to one value, the smallest wins, and the zero Kind hides all of it.
+type Kind uint8
+
+const (
+	Redact    Kind = iota // a fixed token; not even whether there is a value shows
+	Null                  // always NULL
+	Pseudonym             // a token that is equal for equal values, by keyed hash
+	Email                 // the first letter and the domain stay
+	Last4                 // the last four letters or digits stay
+	Clear                 // shown as it is
+)
+
+// Redacted is the token that stands for a value hidden by [Redact].
+const Redacted = "****"
+
+var names = [...]string{Redact: "redact", Null: "null", Pseudonym: "pseudonym", Email: "email", Last4: "last4", Clear: "clear"}
+
+// Names lists the kinds as policy files spell them, strongest first.
+func Names() []string { return append([]string(nil), names[:]...) }
+
+// String returns the kind as policy files spell it.
+func (k Kind) String() string {
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return names[Redact]
+}
+
+// ParseKind reads a kind as policy files spell it.
+func ParseKind(s string) (Kind, error) {
+	for k, name := range names {
+		if s == name {
+			return Kind(k), nil
+		}
+	}
+	return Redact, fmt.Errorf("unknown mask %q (known: %s)", s, strings.Join(names[:], ", "))
+}
+
+// Label says that the columns matching Pattern are hidden by Kind.
+type Label struct {
+	// Pattern names columns as schema.table.column; a * matches any run of
+	// characters within one of the three parts.
+	Pattern string
+	Kind    Kind
+	// Lookup allows comparing the column for equality with a constant, so that
+	// support can find a customer by e-mail without being able to read the column.
+	Lookup bool
+}
+
+// Column is what is known about one column of an answer: its name and the
+// columns of the target that flow into it. The zero Column is not proven, so
+// rules hide it.
+type Column struct {
+	Name    string
+	Sources []string // schema.table.column
+	Proven  bool     // Sources is complete: nothing else flows in
+}
+
+// Rules decide how each column of an answer is hidden. The zero Rules hide
+// everything; make others with [NewRules].
+type Rules struct {
+	made   bool
+	labels []label
+	key    []byte
+}
+
+type label struct {
+	Label
+	parts []string
+}
+
+// NewRules makes rules from labels. The key makes pseudonyms: the same key
+// gives the same pseudonym for the same value. With no labels nothing is hidden.
+func NewRules(key []byte, labels ...Label) (Rules, error) {
+	r := Rules{made: true, key: key}
+	for _, l := range labels {
+		parts := strings.Split(strings.ToLower(l.Pattern), ".")
+		if len(parts) != 3 {
+			return Rules{}, fmt.Errorf("column pattern %q: want schema.table.column", l.Pattern)
+		}
+		r.labels = append(r.labels, label{l, parts})
+	}
+	return r, nil
+}
+
+// HidesNothing reports whether no column of the target is hidden by these rules.
+func (r Rules) HidesNothing() bool { return r.made && len(r.labels) == 0 }
+
+// Kind returns how column c is hidden: the strongest kind among its sources,
+// and Redact where the sources are not proven while any label exists.
+func (r Rules) Kind(c Column) Kind {
+	if !r.made {
+		return Redact
+	}
+	if len(r.labels) == 0 {
+		return Clear
+	}
+	if !c.Proven {
+		return Redact
+	}
+	k := Clear
+	for _, s := range c.Sources {
+		k = min(k, r.Source(s))
+	}
+	return k
+}
+
+// Source returns how values of one source column (schema.table.column) are hidden.
+func (r Rules) Source(column string) Kind {
+	k, _ := r.source(column)
+	return k
+}
+
+// Lookup reports whether equality with a constant is allowed on a source column.
+// A column that is not hidden may be compared in any way.
+func (r Rules) Lookup(column string) bool {
+	k, lookup := r.source(column)
+	return k == Clear || lookup
+}
+
+func (r Rules) source(column string) (Kind, bool) {
+	if !r.made {
+		return Redact, false
+	}
+	parts := strings.SplitN(strings.ToLower(column), ".", 3)
+	if len(parts) != 3 {
+		if len(r.labels) == 0 {
+			return Clear, true
+		}
+		return Redact, false // a source that cannot be read is not proof
+	}
+	k, lookup := Clear, true
+	for _, l := range r.labels {
+		if glob(l.parts[0], parts[0]) && glob(l.parts[1], parts[1]) && glob(l.parts[2], parts[2]) {
+			k = min(k, l.Kind)
+			lookup = lookup && l.Lookup
+		}
+	}
+	return k, lookup
+}
+
+// glob matches s against a pattern whose * stands for any run of characters.
+func glob(pattern, s string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !strings.HasPrefix(s, head) {
+		return false
+	}
+	if !star {
+		return len(s) == len(head)
+	}
+	s = s[len(head):]
+	for {
+		if glob(rest, s) {
+			return true
+		}
+		if s == "" {
+			return false
+		}
+		s = s[1:]
+	}
+}
+
+// Apply hides value v by kind k; nil stands for NULL. The result never shares
+// memory with v unless k is Clear.
+func (r Rules) Apply(k Kind, v []byte) []byte {
+	switch {
+	case k == Clear && r.made:
+		return v
+	case k == Null:
+		return nil
+	case v == nil && k != Redact && k < Clear:
+		return nil
+	case k == Pseudonym && r.made && len(r.key) > 0:
+		return pseudonym(r.key, v)
+	case k == Email:
+		return email(v)
+	case k == Last4:
+		return last4(v)
+	}
+	return []byte(Redacted)
+}
+
+// pseudonym is eight letters of HMAC-SHA-256 (RFC 2104): forty bits, enough to
+// tell people of one table apart and useless without the key.
+func pseudonym(key, v []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(v)
+	return []byte("~" + base32.StdEncoding.EncodeToString(h.Sum(nil)[:5]))
+}
+
+// email keeps the first letter and the domain. What has no single @ with text
+// on both sides is not an address and is hidden whole.
+func email(v []byte) []byte {
+	s := string(v)
+	name, domain, ok := strings.Cut(s, "@")
+	if !ok || name == "" || domain == "" || strings.Contains(domain, "@") || strings.ContainsAny(s, " \t\r\n") || !utf8.ValidString(s) {
+		return []byte(Redacted)
+	}
+	first, size := utf8.DecodeRuneInString(name)
+	if size == len(name) {
+		return []byte("***@" + domain) // one letter would be the whole name
+	}
+	return []byte(string(first) + "***@" + domain)
+}
+
+// last4 keeps the last four letters or digits of a value that has at least
+// eight, so that never more than half of it shows.
+func last4(v []byte) []byte {
+	if !utf8.Valid(v) {
+		return []byte(Redacted)
+	}
+	var kept []rune
+	for _, c := range string(v) {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c > 0x7f {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) < 8 {
+		return []byte(Redacted)
+	}
+	return []byte(Redacted + string(kept[len(kept)-4:]))
+}

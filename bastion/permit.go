@@ -1,0 +1,43 @@
+package bastion
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// Purpose is what a permit is for. The zero Purpose is for nothing.
+type Purpose uint8
+
+// The purposes.
+const (
+	ForDial Purpose = iota + 1
+	ForPreview
+	ForDo
+)
+
+// ErrPermit is returned for a permit that is zero, used, or for another purpose.
+var ErrPermit = errors.New("internal error: no permit for this operation")
+
+// Permit is proof that policy decided, that the decision is recorded and that
+// those who had to approve did. Only [Session] makes one. It can be used once.
+type Permit struct {
+	op      Operation
+	purpose Purpose
+	secret  Secret
+	label   string
+	used    atomic.Bool
+}
+
+// Use takes the operation out of the permit, for one purpose, once.
+func (p *Permit) Use(purpose Purpose) (Operation, error) {
+	if p == nil || purpose == 0 || p.purpose != purpose || p.op.session == nil || !p.used.CompareAndSwap(false, true) {
+		return Operation{}, ErrPermit
+	}
+	return p.op, nil
+}
+
+// Secret is the target's credential, in a permit for dialing.
+func (p *Permit) Secret() Secret { return p.secret }
+
+// Label names person and session for the target's own logs.
+func (p *Permit) Label() string { return p.label }

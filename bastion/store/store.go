@@ -1,0 +1,255 @@
+// Package store keeps the bastion's state in one bbolt file. It is the only
+// package that knows bbolt; others see [Tx], whose five operations any ordered
+// key-value store with serialisable transactions can offer.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Tx is a transaction. Keys and values that it returns are valid only while it
+// lasts and must not be changed.
+type Tx interface {
+	// Get returns the value of a key, or nil if there is none.
+	Get(bucket string, key []byte) []byte
+	// Put sets the value of a key. In a read transaction it fails.
+	Put(bucket string, key, value []byte) error
+	// Delete removes a key if it is there. In a read transaction it fails.
+	Delete(bucket string, key []byte) error
+	// Scan calls f with keys and values in order, from the first key not below
+	// from, until f returns false or an error.
+	Scan(bucket string, from []byte, f func(k, v []byte) (bool, error)) error
+	// ScanBack is Scan in descending order, from the last key not above from; nil
+	// means from the last.
+	ScanBack(bucket string, from []byte, f func(k, v []byte) (bool, error)) error
+	// Next returns the next number of the bucket's own sequence, from 1.
+	Next(bucket string) (uint64, error)
+}
+
+// ErrClosed is returned after Close.
+var ErrClosed = errors.New("the store is closed")
+
+// DB is an open store. It is safe for concurrent use.
+type DB struct {
+	bolt *bbolt.DB
+
+	mu      sync.Mutex // guards what follows
+	waiting []*update
+	writing bool
+	closed  bool
+}
+
+type update struct {
+	f    func(Tx) error
+	done chan error
+}
+
+// Open opens or creates the store in a directory, which only its owner may read.
+// A second process that opens the same store gets an error.
+func Open(dir string) (*DB, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	path := filepath.Join(dir, "sallyport.db")
+	_, err := os.Stat(path)
+	fresh := errors.Is(err, os.ErrNotExist)
+	b, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("opening store %s: another process holds it; stop that bastion first", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening store %s: %w", path, err)
+	}
+	if fresh {
+		// A new file's name survives a power cut only once its directory is synced.
+		if err := syncDir(dir); err != nil {
+			return nil, errors.Join(fmt.Errorf("opening store: %w", err), b.Close())
+		}
+	}
+	return &DB{bolt: b}, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Close waits for running transactions and closes the store.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	db.closed = true
+	db.mu.Unlock()
+	return db.bolt.Close()
+}
+
+// View runs f in a read transaction. Keep it short: an old reader makes the file grow.
+func (db *DB) View(f func(Tx) error) error {
+	err := db.bolt.View(func(t *bbolt.Tx) error { return f(tx{t}) })
+	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// Update runs f in a write transaction and returns once it is on disk. Updates
+// that wait at the same time share one commit; f may run more than once, each
+// time on a clean state, so it must do nothing but read and write the Tx and
+// set variables afresh.
+func (db *DB) Update(f func(Tx) error) error {
+	u := &update{f: f, done: make(chan error, 1)}
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return ErrClosed
+	}
+	db.waiting = append(db.waiting, u)
+	lead := !db.writing
+	db.writing = true
+	db.mu.Unlock()
+	if lead {
+		go db.write() // ends when nothing waits
+	}
+	return <-u.done
+}
+
+// write commits what waits until nothing does. One goroutine at a time runs it.
+func (db *DB) write() {
+	for {
+		db.mu.Lock()
+		batch := db.waiting
+		db.waiting = nil
+		if len(batch) == 0 {
+			db.writing = false
+			db.mu.Unlock()
+			return
+		}
+		db.mu.Unlock()
+		db.commit(batch)
+	}
+}
+
+// commit runs a batch in one transaction. If one update of it fails, each runs
+// in a transaction of its own, so that a failure is nobody else's.
+func (db *DB) commit(batch []*update) {
+	if len(batch) > 1 {
+		err := db.bolt.Update(func(t *bbolt.Tx) error {
+			for _, u := range batch {
+				if err := call(u.f, tx{t}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil {
+			for _, u := range batch {
+				u.done <- nil
+			}
+			return
+		}
+	}
+	for _, u := range batch {
+		err := db.bolt.Update(func(t *bbolt.Tx) error { return call(u.f, tx{t}) })
+		if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+			err = ErrClosed
+		}
+		u.done <- err
+	}
+}
+
+// call turns a panic of f into an error: it runs on another caller's goroutine,
+// and one session's fault must not become another's.
+func call(f func(Tx) error, t Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error: panic in a transaction")
+		}
+	}()
+	return f(t)
+}
+
+type tx struct{ bolt *bbolt.Tx }
+
+func (t tx) Get(bucket string, key []byte) []byte {
+	b := t.bolt.Bucket([]byte(bucket))
+	if b == nil {
+		return nil
+	}
+	return b.Get(key)
+}
+
+func (t tx) bucket(name string) (*bbolt.Bucket, error) {
+	if !t.bolt.Writable() {
+		return nil, errors.New("write in a read transaction")
+	}
+	return t.bolt.CreateBucketIfNotExists([]byte(name))
+}
+
+func (t tx) Put(bucket string, key, value []byte) error {
+	b, err := t.bucket(bucket)
+	if err != nil {
+		return err
+	}
+	return b.Put(key, value)
+}
+
+func (t tx) Delete(bucket string, key []byte) error {
+	b, err := t.bucket(bucket)
+	if err != nil {
+		return err
+	}
+	return b.Delete(key)
+}
+
+func (t tx) Next(bucket string) (uint64, error) {
+	b, err := t.bucket(bucket)
+	if err != nil {
+		return 0, err
+	}
+	return b.NextSequence()
+}
+
+func (t tx) Scan(bucket string, from []byte, f func(k, v []byte) (bool, error)) error {
+	b := t.bolt.Bucket([]byte(bucket))
+	if b == nil {
+		return nil
+	}
+	c := b.Cursor()
+	for k, v := c.Seek(from); k != nil; k, v = c.Next() {
+		if more, err := f(k, v); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t tx) ScanBack(bucket string, from []byte, f func(k, v []byte) (bool, error)) error {
+	b := t.bolt.Bucket([]byte(bucket))
+	if b == nil {
+		return nil
+	}
+	c := b.Cursor()
+	var k, v []byte
+	if from == nil {
+		k, v = c.Last()
+	} else if k, v = c.Seek(from); k == nil {
+		k, v = c.Last()
+	} else if string(k) > string(from) {
+		k, v = c.Prev()
+	}
+	for ; k != nil; k, v = c.Prev() {
+		if more, err := f(k, v); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package store_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/sallyport/sallyport/bastion/store"
+)
+
+func open(t testing.TB) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestScanBothWays(t *testing.T) {
+	db := open(t)
+	err := db.Update(func(tx store.Tx) error {
+		for _, k := range []string{"b", "d", "f"} {
+			if err := tx.Put("x", []byte(k), []byte(k)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from string
+		back bool
+		want string
+	}{
+		{"", false, "bdf"}, {"c", false, "df"}, {"d", false, "df"}, {"g", false, ""},
+		{"", true, "fdb"}, {"c", true, "b"}, {"d", true, "db"}, {"g", true, "fdb"}, {"a", true, ""},
+	} {
+		got := ""
+		collect := func(k, v []byte) (bool, error) { got += string(v); return true, nil }
+		err := db.View(func(tx store.Tx) error {
+			var from []byte
+			if c.from != "" {
+				from = []byte(c.from)
+			}
+			if c.back {
+				return tx.ScanBack("x", from, collect)
+			}
+			return tx.Scan("x", from, collect)
+		})
+		if err != nil || got != c.want {
+			t.Errorf("from %q back %v: got %q, %v; want %q", c.from, c.back, got, err, c.want)
+		}
+	}
+}
+
+// A failing or panicking update must neither keep its writes nor spoil those
+// that share its commit.
+func TestFailureIsNobodyElses(t *testing.T) {
+	db := open(t)
+	boom := errors.New("boom")
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			err := db.Update(func(tx store.Tx) error {
+				n, err := tx.Next("n")
+				if err != nil {
+					return err
+				}
+				if err := tx.Put("n", binary.BigEndian.AppendUint64(nil, n), []byte("x")); err != nil {
+					return err
+				}
+				switch i % 10 {
+				case 3:
+					return boom
+				case 7:
+					panic("bad")
+				}
+				return nil
+			})
+			if bad := i%10 == 3 || i%10 == 7; bad != (err != nil) {
+				t.Errorf("update %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	count := 0
+	if err := db.View(func(tx store.Tx) error {
+		return tx.Scan("n", nil, func(k, v []byte) (bool, error) {
+			count++
+			if got := binary.BigEndian.Uint64(k); got != uint64(count) {
+				return false, fmt.Errorf("number %d at place %d: a failed update kept its number", got, count)
+			}
+			return true, nil
+		})
+	}); err != nil {
+		t.Error(err)
+	}
+	if count != 160 {
+		t.Errorf("%d records, want 160", count)
+	}
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := store.Open(dir); err == nil {
+		t.Fatal("a second opener got in")
+	}
+}
+
+func TestClosed(t *testing.T) {
+	db, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nothing := func(store.Tx) error { return nil }
+	if err := db.Update(nothing); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("update: %v", err)
+	}
+	if err := db.View(nothing); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("view: %v", err)
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	if err := open(t).View(func(tx store.Tx) error { return tx.Put("x", []byte("k"), nil) }); err == nil {
+		t.Error("a read transaction wrote")
+	}
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	for _, sessions := range []int{1, 16, 64} {
+		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
+			db := open(b)
+			b.SetParallelism(sessions)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := db.Update(func(tx store.Tx) error {
+						n, err := tx.Next("n")
+						if err != nil {
+							return err
+						}
+						return tx.Put("n", binary.BigEndian.AppendUint64(nil, n), make([]byte, 300))
+					}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
