@@ -127,9 +127,8 @@ func (s *store) StoreDeviceAuthorization(ctx context.Context, clientID, deviceCo
 	return nil
 }
 
-// token answers the token endpoint. Polls that give no token are answered
-// here: op would answer an unknown code with access_denied, and log every
-// pending poll.
+// token answers the token endpoint. Everyday refusals are answered here: op
+// would answer an unknown code with access_denied, and log every pending poll.
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	if !parseForm(w, r) {
 		return
@@ -140,7 +139,18 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		refuseSecret(w)
 		return
 	}
-	if r.PostForm.Get("grant_type") != string(oidc.GrantTypeDeviceCode) {
+	switch r.PostForm.Get("grant_type") {
+	case string(oidc.GrantTypeDeviceCode):
+	case string(oidc.GrantTypeRefreshToken):
+		if token := r.PostForm.Get("refresh_token"); token != "" {
+			if _, err := p.store.TokenRequestByRefreshToken(r.Context(), token); err != nil {
+				refuse(w, http.StatusBadRequest, oidc.ErrInvalidGrant().WithDescription("the refresh token has ended; sign in again"))
+				return
+			}
+		}
+		p.op.ServeHTTP(w, r)
+		return
+	default:
 		p.op.ServeHTTP(w, r)
 		return
 	}

@@ -123,7 +123,6 @@ type Provider struct {
 	guesses *limiter
 	origin  *http.CrossOriginProtection
 
-	stop   func() bool
 	cancel context.CancelFunc
 	server *http.Server
 	served chan struct{}
@@ -161,8 +160,9 @@ func Start(ctx context.Context, o Options) (*Provider, error) {
 		hold:    o.Hold,
 		store:   st,
 		csrfKey: []byte(rand.Text() + rand.Text()),
-		logins:  newLimiter(o.Now, 5, 30*time.Second),
-		guesses: newLimiter(o.Now, 20, time.Minute),
+		logins:  newLimiter(o.Now, 5, 30*time.Second, true),
+		// Anybody can ask for a code of one's own, so a right one proves nothing.
+		guesses: newLimiter(o.Now, 20, time.Minute, false),
 		origin:  http.NewCrossOriginProtection(),
 		served:  make(chan struct{}),
 	}
@@ -202,7 +202,14 @@ func Start(ctx context.Context, o Options) (*Provider, error) {
 			p.err = fmt.Errorf("serving the provider: %w", err)
 		}
 	}()
-	p.stop = context.AfterFunc(ctx, func() { p.Close() })
+	// Ends with the server.
+	go func() {
+		select {
+		case <-ctx.Done():
+			p.Close()
+		case <-p.served:
+		}
+	}()
 	return p, nil
 }
 
@@ -239,13 +246,15 @@ func (p *Provider) Issuer() string { return p.issuer }
 // DevicePage returns the address where people type their user codes.
 func (p *Provider) DevicePage() string { return p.issuer + devicePath }
 
-// Close stops the provider and waits until nothing of it runs. Polls held open
-// are answered first. It returns the error that ended serving, if any did.
+// Close stops the provider and returns when nobody is answered any more. Polls
+// held open are answered first. It returns the error that ended serving, if
+// one did before Close.
 func (p *Provider) Close() error {
 	p.once.Do(func() {
-		p.stop()
 		p.cancel()
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		// Nothing that is still being answered takes long; what the grace
+		// cuts off is connections that browsers opened for later.
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		if p.server.Shutdown(ctx) != nil {
 			p.server.Close()

@@ -1,0 +1,421 @@
+// Package command is Sallyport without screens: the verbs of `ssh bastion VERB`
+// for scripts and agents, and the plain menu for terminals that can do no more.
+//
+// Data goes to standard output, words to standard error, and the exit code says
+// how it went.
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// The exit codes.
+const (
+	OK          = 0
+	TargetError = 1 // the target answered with an error, or could not be reached
+	Usage       = 2 // the command was not understood
+	Denied      = 3 // policy, or lack of a right
+	NotApproved = 4 // approval was not given in time
+)
+
+// Options are what a command needs besides the session.
+type Options struct {
+	PTY bool // the client has a terminal, which wants \r\n and sends ^C as a byte
+	// Cast and Text write a recording as asciicast and as plain text.
+	Cast func(io.Writer, bastion.Replay) error
+	Text func(io.Writer, bastion.Replay) error
+}
+
+// verb is one command. Its doc is what help prints.
+type verb struct {
+	name string
+	args string
+	doc  string
+	run  func(context.Context, *call) error
+}
+
+// verbs is the table that dispatch and help share.
+func verbs() []verb {
+	return []verb{
+		{"targets", "[--json]", "list the targets that you may use, and how", targets},
+		{"sql", "[--json|--csv] [--reason WHY] [--wait 10m] TARGET [SQL]", "run SQL, from the command or from standard input", sql},
+		{"request", "TARGET --reason WHY", "ask for access to a target that needs approval", request},
+		{"requests", "[--all] [--mine] [--json] [NUMBER]", "list the requests that wait for you, or show one in full", requests},
+		{"approve", "NUMBER [--reason WHY]", "approve a request: exactly what it shows will run", approve},
+		{"deny", "NUMBER --reason WHY", "deny a request", deny},
+		{"revoke", "NUMBER", "take back a request of your own", revoke},
+		{"recordings", "[--person P] [--target T] [--text S] [--since 24h] [--all] [--json]", "list recorded sessions", recordings},
+		{"play", "ID", "print what a recording showed, without its pauses", play},
+		{"cast", "ID", "write a recording as asciicast v2, for asciinema", cast},
+		{"text", "ID", "write a recording as a readable account", text},
+		{"events", "[--from N] [--session ID] [--json]", "list events: decisions, votes, results", events},
+		{"whoami", "[--json]", "who the bastion knows you as", whoami},
+		{"help", "[VERB]", "this text", help},
+	}
+}
+
+// Names lists the verbs, for completion and for documents.
+func Names() []string {
+	var names []string
+	for _, v := range verbs() {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+// call is one command being run.
+type call struct {
+	s     *bastion.Session
+	o     Options
+	line  string // what is left of the command line
+	json  bool
+	words func(format string, a ...any) // one sentence to standard error
+	out   io.Writer
+	in    io.Reader // standard input
+	// ask reads one line from the person; nil when nobody is there to answer.
+	ask func(prompt string) (string, error)
+}
+
+// usageError is a command that was not understood.
+type usageError struct{ what string }
+
+func (e usageError) Error() string { return e.what }
+
+func usagef(format string, a ...any) error { return usageError{fmt.Sprintf(format, a...)} }
+
+// Run runs one command line as it came with ssh and returns its exit code. The
+// line is the raw text: ssh joins the arguments with spaces, so SQL reaches the
+// bastion with its own quotes and nothing is left of the shell's.
+func Run(s *bastion.Session, line string, o Options) int {
+	ctx, cancel := context.WithCancelCause(s.Context())
+	defer cancel(nil)
+	in := s.Terminal().Input()
+	defer in.Close()
+	c := &call{s: s, o: o, line: line, out: s.Terminal(), in: in}
+	stderr := s.Terminal().Stderr()
+	if o.PTY {
+		c.out, stderr = &crlf{w: c.out}, &crlf{w: stderr}
+		c.in = strings.NewReader("")
+		go interrupts(in, cancel) // ends when in is closed
+	}
+	c.words = func(format string, a ...any) { fmt.Fprintln(stderr, bastion.Visible(fmt.Sprintf(format, a...))) }
+	return c.dispatch(ctx)
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// interrupts turns ^C of a terminal in raw mode into a cancelled context.
+func interrupts(in io.Reader, cancel context.CancelCauseFunc) {
+	b := make([]byte, 64)
+	for {
+		n, err := in.Read(b)
+		if slices.Contains(b[:n], 3) {
+			cancel(errInterrupted)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *call) dispatch(ctx context.Context) int {
+	name := c.word()
+	vs := verbs()
+	i := slices.IndexFunc(vs, func(v verb) bool { return v.name == name })
+	var err error
+	if i < 0 {
+		err = usagef("there is no command %q; the commands are: %s", bastion.VisibleLine(name), strings.Join(Names(), " "))
+	} else {
+		err = vs[i].run(ctx, c)
+	}
+	if err != nil && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		c.words("sallyport: %s", explain(err))
+		var u usageError
+		if i >= 0 && errors.As(err, &u) {
+			c.words("usage: %s %s", vs[i].name, vs[i].args)
+		}
+	}
+	return Code(err)
+}
+
+// explain adds the next step to errors for which a command line has one.
+func explain(err error) string {
+	if errors.Is(err, bastion.ErrReason) {
+		return err.Error() + `; say why with --reason, quoted twice: --reason "'fix for ticket 12'"`
+	}
+	return err.Error()
+}
+
+// Code is the exit code for an error.
+func Code(err error) int {
+	var (
+		usage  usageError
+		denied *bastion.DeniedError
+		stale  *bastion.StaleError
+		not    *bastion.NotApprovedError
+	)
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &usage):
+		return Usage
+	case errors.As(err, &not):
+		if not.Request.State == bastion.Denied {
+			return Denied
+		}
+		return NotApproved
+	case errors.Is(err, errNotYet):
+		return NotApproved
+	case errors.As(err, &denied), errors.As(err, &stale), errors.Is(err, bastion.ErrExpired), errors.Is(err, bastion.ErrNotFound),
+		errors.Is(err, bastion.ErrReason):
+		return Denied
+	}
+	return TargetError
+}
+
+// word takes the next word of the command line. A word in single or double
+// quotes may hold spaces.
+func (c *call) word() string {
+	c.line = strings.TrimLeft(c.line, " \t\n")
+	if c.line == "" {
+		return ""
+	}
+	if q := c.line[0]; q == '\'' || q == '"' {
+		if end := strings.IndexByte(c.line[1:], q); end >= 0 {
+			w := c.line[1 : 1+end]
+			c.line = c.line[end+2:]
+			return w
+		}
+	}
+	w, rest := c.line, ""
+	if end := strings.IndexAny(c.line, " \t\n"); end >= 0 {
+		w, rest = c.line[:end], c.line[end:]
+	}
+	c.line = rest
+	return w
+}
+
+// flags takes the flags at the head of the command line. A flag's value is
+// written --name VALUE or --name=VALUE.
+func (c *call) flags(set map[string]*string, switches map[string]*bool) error {
+	for {
+		c.line = strings.TrimLeft(c.line, " \t\n")
+		if !strings.HasPrefix(c.line, "--") || c.line == "--" || strings.HasPrefix(c.line, "-- ") {
+			return nil
+		}
+		// Only the name is split at the = sign: a quoted value keeps its quotes for word.
+		head := c.line
+		if end := strings.IndexAny(head, " \t\n="); end >= 0 {
+			head = head[:end]
+		}
+		c.line = c.line[len(head):]
+		name := head[2:]
+		if b, ok := switches[name]; ok {
+			*b = true
+			continue
+		}
+		v, ok := set[name]
+		if !ok {
+			known := slices.Sorted(func(yield func(string) bool) {
+				for n := range set {
+					if !yield("--" + n) {
+						return
+					}
+				}
+				for n := range switches {
+					if !yield("--" + n) {
+						return
+					}
+				}
+			})
+			return usagef("unknown flag %s (known here: %s)", bastion.VisibleLine(head), strings.Join(known, " "))
+		}
+		c.line = strings.TrimPrefix(c.line, "=")
+		if *v = c.word(); *v == "" {
+			return usagef("flag %s needs a value", head)
+		}
+	}
+}
+
+// nothing insists that the command line is used up.
+func (c *call) nothing() error {
+	if rest := strings.TrimSpace(c.line); rest != "" {
+		return usagef("unexpected %q", bastion.VisibleLine(rest))
+	}
+	return nil
+}
+
+// printJSON writes one value as a line of JSON.
+func (c *call) printJSON(v any) error {
+	e := json.NewEncoder(c.out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// table writes aligned columns.
+func (c *call) table(head []string, rows [][]string) error {
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{head}, rows...) {
+		for i := range row {
+			row[i] = strings.ReplaceAll(bastion.VisibleLine(row[i]), "\t", " ")
+		}
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), " \t"))
+	}
+	return w.Flush()
+}
+
+func help(_ context.Context, c *call) error {
+	name := c.word()
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	found := false
+	for _, v := range verbs() {
+		if name == "" || v.name == name {
+			found = true
+			fmt.Fprintf(c.out, "%-11s %s\n%11s   %s\n", v.name, v.args, "", v.doc)
+		}
+	}
+	if !found {
+		return usagef("there is no command %q; the commands are: %s", bastion.VisibleLine(name), strings.Join(Names(), " "))
+	}
+	if name == "" {
+		fmt.Fprint(c.out, "\nWithout a command a terminal gets the screens, anything else a plain menu.\n"+
+			"Exit codes: 0 done, 1 the target's error, 2 usage, 3 denied, 4 not approved in time.\n"+
+			"Everything shown is recorded.\n")
+	}
+	return nil
+}
+
+func whoami(_ context.Context, c *call) error {
+	if err := c.flags(nil, map[string]*bool{"json": &c.json}); err != nil {
+		return err
+	}
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	who, roles := c.s.Who(), c.s.Roles()
+	if c.json {
+		return c.printJSON(struct {
+			bastion.Identity
+			Roles   []bastion.Role `json:"roles"`
+			Origin  bastion.Origin `json:"origin"`
+			Session string         `json:"session"`
+		}{who, roles, c.s.Origin(), c.s.ID()})
+	}
+	var held []string
+	for _, r := range roles {
+		var duties []string
+		for _, d := range r.Duties {
+			duties = append(duties, string(d))
+		}
+		held = append(held, fmt.Sprintf("%s (%s)", r.Name, strings.Join(duties, ", ")))
+	}
+	rows := [][]string{
+		{"issuer", who.Issuer}, {"subject", who.Subject}, {"kind", string(who.Kind)}, {"e-mail", who.Email},
+		{"groups", strings.Join(who.Groups, ", ")}, {"roles", strings.Join(held, "; ")},
+		{"key", c.s.Origin().Key}, {"from", c.s.Origin().Address}, {"session", c.s.ID()},
+		{"sign-in", left(who, c.s.Now())},
+	}
+	return c.table([]string{"name", who.Name}, rows)
+}
+
+// left says how long a binding lasts.
+func left(who bastion.Identity, now time.Time) string {
+	if who.Expires.IsZero() {
+		return "does not expire"
+	}
+	return who.Expires.Sub(now).Truncate(time.Minute).String() + " left"
+}
+
+func targets(ctx context.Context, c *call) error {
+	if err := c.flags(nil, map[string]*bool{"json": &c.json}); err != nil {
+		return err
+	}
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	ts, err := c.s.Targets(ctx)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		for _, t := range ts {
+			t.Address, t.Options = "", nil // what a person connects to is the bastion
+			if err := c.printJSON(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(ts) == 0 {
+		c.words("your roles give no targets")
+		return nil
+	}
+	var rows [][]string
+	for _, t := range ts {
+		rows = append(rows, []string{t.Name, t.Kind, t.Environment(), Connecting(t.Access), verbList(t.Access.Allow), verbList(t.Access.Ask), t.Description})
+	}
+	return c.table([]string{"TARGET", "KIND", "ENV", "CONNECT", "RUNS", "NEEDS APPROVAL", ""}, rows)
+}
+
+// Connecting says in a word what happens when one connects.
+func Connecting(a bastion.Access) string {
+	switch a.Connect {
+	case bastion.Allow:
+		return "run"
+	case bastion.Ask:
+		return "needs approval"
+	}
+	return "not allowed"
+}
+
+// verbList shortens a list of verbs to what fits a line.
+func verbList(vs []bastion.Verb) string {
+	var s []string
+	for _, v := range vs {
+		if v != bastion.Connect {
+			s = append(s, string(v))
+		}
+	}
+	if len(s) > 6 {
+		s = append(s[:6], fmt.Sprintf("and %d more", len(s)-6))
+	}
+	if len(s) == 0 {
+		return "-"
+	}
+	return strings.Join(s, " ")
+}
+
+// crlf writes for a terminal in raw mode, where a new line does not return.
+type crlf struct {
+	w    io.Writer
+	last byte
+}
+
+func (c *crlf) Write(p []byte) (int, error) {
+	out := make([]byte, 0, len(p)+16)
+	for _, b := range p {
+		if b == '\n' && c.last != '\r' {
+			out = append(out, '\r')
+		}
+		out, c.last = append(out, b), b
+	}
+	if _, err := c.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
