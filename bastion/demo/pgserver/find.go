@@ -18,8 +18,8 @@ var ErrNotInstalled = errors.New("the PostgreSQL server is not installed")
 
 // installed are the places where packages put each version's programs.
 var installed = []string{
-	"/usr/lib/postgresql/*/bin",       // Debian, Ubuntu
-	"/usr/pgsql-*/bin",                // postgresql.org packages for Red Hat
+	"/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                   // postgresql.org packages for Red Hat
 	"/opt/homebrew/opt/postgresql@*/bin", // Homebrew
 	"/usr/local/opt/postgresql@*/bin",
 }

@@ -66,14 +66,17 @@ var countries = []country{
 		cities: []string{"Boston", "San José", "New York", "Austin", "St. Paul", "Portland", "Coeur d'Alene"}},
 }
 
-// latin spells the letters of the names above in ASCII, as mail addresses and card holders are.
+// latin spells the letters of the names above in ASCII, as on cards and in mail addresses.
 var latin = strings.NewReplacer(
 	"ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "å", "a", "à", "a", "á", "a", "â", "a", "ą", "a",
 	"ç", "c", "ć", "c", "č", "c", "ď", "d", "è", "e", "é", "e", "ê", "e", "ë", "e", "ę", "e", "ě", "e",
 	"ğ", "g", "í", "i", "ï", "i", "î", "i", "ı", "i", "i̇", "i", "ł", "l", "ñ", "n", "ń", "n", "ň", "n",
 	"ó", "o", "ô", "o", "ø", "o", "ř", "r", "ś", "s", "š", "s", "ş", "s", "ť", "t", "ú", "u", "ů", "u",
-	"ù", "u", "û", "u", "ý", "y", "ź", "z", "ż", "z", "ž", "z", " ", "", "'", "",
+	"ù", "u", "û", "u", "ý", "y", "ź", "z", "ż", "z", "ž", "z",
 )
+
+// mailbox leaves out what a name has and a mail address has not.
+var mailbox = strings.NewReplacer(" ", "", "'", "")
 
 var (
 	jobs = []string{"support", "warehouse", "finance", "engineering", "marketing"}

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -29,11 +30,11 @@ var (
 	shopFinishSQL string
 )
 
-// fillShop creates the shop in an empty database, owned by the role that conn is set to.
+// fillShop creates the shop in an empty database, owned by the role of the bastion.
 // All of it is one transaction: with wal_level=minimal, rows copied into tables of the
 // same transaction need no log.
 func fillShop(ctx context.Context, conn *pgconn.PgConn) error {
-	if err := run(ctx, conn, "BEGIN;\n"+shopSQL); err != nil {
+	if err := run(ctx, conn, "BEGIN; SET LOCAL ROLE "+appRole+";\n"+shopSQL); err != nil {
 		return fmt.Errorf("creating the shop's tables: %w", err)
 	}
 	for _, t := range newShop().tables() {
@@ -210,9 +211,8 @@ func (s *shop) makeOrders() {
 	statuses := weighted{{"delivered", 66}, {"shipped", 12}, {"paid", 7}, {"pending", 5}, {"cancelled", 6}, {"returned", 4}}
 	payment := 0
 	for id := 1; id <= orderCount; id++ {
-		// Squaring makes few customers buy much and many buy little; one in twenty never bought.
-		f := s.r.Float64()
-		customer := 1 + int(f*f*0.95*customerCount)
+		// The power makes some customers buy often and many seldom; one in twenty never bought.
+		customer := 1 + int(math.Pow(s.r.Float64(), 1.5)*0.95*customerCount)
 		status := statuses.pick(s.r)
 		if id == 7 {
 			customer, status = 7, "delivered"
@@ -320,7 +320,7 @@ func (s *shop) person(c *country, domain string) person {
 	p.holder = strings.ToUpper(givenLatin + " " + familyLatin)
 	p.phone = fmt.Sprintf("%s %s %s", c.dial, s.digits(2), s.digits(7))
 	for n := 1; ; n++ {
-		p.email = givenLatin + "." + familyLatin
+		p.email = mailbox.Replace(givenLatin + "." + familyLatin)
 		if n > 1 {
 			p.email += strconv.Itoa(n)
 		}

@@ -1,0 +1,628 @@
+package bastion_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
+)
+
+// world is everything around a session, with a log of what happened in order.
+type world struct {
+	t  *testing.T
+	mu sync.Mutex // guards log
+	// log has an entry for each thing that reached a neighbour of the session.
+	log []string
+
+	now      time.Time
+	decide   func(bastion.Identity, bastion.Operation) bastion.Decision
+	current  func(bastion.Identity) (bastion.Identity, error)
+	settings string
+	answer   func(*bastion.Sink) error
+	recorder func(string) error // fails a write by what it is
+	approve  func(context.Context) error
+	use      func(bastion.Question) error
+	screen   bytes.Buffer
+	events   []bastion.Event
+}
+
+func (w *world) note(format string, a ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, fmt.Sprintf(format, a...))
+}
+
+func (w *world) happened() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.log, " ")
+}
+
+func (w *world) did(what string) bool { return strings.Contains(" "+w.happened()+" ", " "+what+" ") }
+
+// policy
+func (w *world) Decide(i bastion.Identity, op bastion.Operation) bastion.Decision {
+	return w.decide(i, op)
+}
+func (w *world) Access(bastion.Identity, bastion.Target) bastion.Access {
+	return bastion.Access{Connect: bastion.Allow}
+}
+func (w *world) Roles(bastion.Identity) []bastion.Role { return nil }
+
+// identities and secrets
+func (w *world) Current(_ context.Context, i bastion.Identity) (bastion.Identity, error) {
+	return w.current(i)
+}
+func (w *world) Secret(context.Context, bastion.Target) (bastion.Secret, error) {
+	w.note("secret")
+	return bastion.NewSecret("shop_app", "hunter2"), nil
+}
+
+// recorder
+type recorder struct{ *world }
+
+func (r recorder) Event(e bastion.Event) error {
+	r.note("event:%s:%s%s", e.Kind, e.Verb, e.Effect)
+	r.events = append(r.events, e)
+	return r.world.recorder("event:" + string(e.Kind))
+}
+func (r recorder) Output(p []byte) error {
+	r.note("output")
+	return r.world.recorder("output")
+}
+func (r recorder) Resize(int, int) error { return r.world.recorder("resize") }
+func (r recorder) Close() error          { r.note("sealed"); return nil }
+
+// approvals; those that no test uses are left nil by embedding.
+type approvals struct {
+	bastion.Approvals
+	*world
+}
+
+func (a approvals) Find(context.Context, bastion.Identity, bastion.Operation) (bastion.Request, bool, error) {
+	return bastion.Request{}, false, nil
+}
+func (a approvals) File(_ context.Context, q bastion.Question) (bastion.Request, error) {
+	a.note("filed")
+	return bastion.Request{ID: 17, State: bastion.Pending, Text: q.Op.Text(), Reason: q.Reason}, nil
+}
+func (a approvals) Wait(ctx context.Context, id uint64, update func(bastion.Request)) (bastion.Request, error) {
+	if err := a.approve(ctx); err != nil {
+		return bastion.Request{}, err
+	}
+	return bastion.Request{ID: id, State: bastion.Approved}, nil
+}
+func (a approvals) Use(_ context.Context, id uint64, q bastion.Question) (bastion.Request, error) {
+	a.note("used")
+	return bastion.Request{ID: id}, a.use(q)
+}
+
+type archive struct{ bastion.Archive }
+
+// connector
+type connector struct{ *world }
+
+func (c connector) Kind() string                           { return "fake" }
+func (c connector) Verbs() []bastion.VerbInfo              { return nil }
+func (c connector) Check(bastion.Target) error             { return nil }
+func (c connector) Split(string) ([]string, string, error) { return nil, "", nil }
+func (c connector) Parse(bastion.Target, string) (bastion.Intent, error) {
+	return bastion.Intent{}, nil
+}
+func (c connector) Dial(_ context.Context, p *bastion.Permit) (bastion.Conn, error) {
+	if _, err := p.Use(bastion.ForDial); err != nil {
+		return nil, err
+	}
+	c.note("dial")
+	return conn{c.world}, nil
+}
+
+type conn struct{ *world }
+
+func (c conn) Parse(_ context.Context, text string) (bastion.Intent, error) {
+	verb, _, _ := strings.Cut(text, " ")
+	if verb == "gibberish" {
+		return bastion.Intent{}, &bastion.ParseError{Message: "no"}
+	}
+	return bastion.Intent{
+		Verb: bastion.Verb(verb), Actions: []bastion.Action{{Verb: bastion.Verb(verb), Resource: "public.t"}},
+		Outputs:  []mask.Column{{Name: "id", Proven: true, Sources: []string{"public.t.id"}}, {Name: "email", Proven: true, Sources: []string{"public.t.email"}}},
+		Settings: c.settings,
+	}, nil
+}
+func (c conn) Preview(_ context.Context, p *bastion.Permit) (bastion.Preview, error) {
+	_, err := p.Use(bastion.ForPreview)
+	c.note("preview")
+	return bastion.Preview{Rows: 3}, err
+}
+func (c conn) Do(ctx context.Context, p *bastion.Permit, _ io.Reader, out *bastion.Sink) error {
+	op, err := p.Use(bastion.ForDo)
+	if err != nil {
+		return err
+	}
+	c.note("do:%s", strings.ReplaceAll(op.Text(), " ", "_"))
+	if _, err := p.Use(bastion.ForDo); err == nil {
+		c.t.Error("a permit was used twice")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return c.answer(out)
+}
+func (c conn) Names(context.Context) ([]bastion.Name, error) { return nil, nil }
+func (c conn) Command(string) (string, bool, error)          { return "", false, nil }
+func (c conn) Close() error                                  { c.note("closed"); return nil }
+
+// channel
+type channel struct {
+	io.Reader
+	*world
+}
+
+func (c channel) Write(p []byte) (int, error) {
+	c.note("shown")
+	return c.screen.Write(p)
+}
+func (c channel) Stderr() io.ReadWriter { return c }
+func (c channel) CloseWrite() error     { return nil }
+
+var alice = bastion.Identity{Issuer: "https://id.example", Subject: "1", Kind: bastion.Person, Name: "alice"}
+
+func newWorld(t *testing.T) *world {
+	labels, err := mask.NewRules([]byte("key"), mask.Label{Pattern: "public.t.email", Kind: mask.Redact})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, now: time.Unix(1_000_000, 0)}
+	w.decide = func(bastion.Identity, bastion.Operation) bastion.Decision {
+		return bastion.Decision{Effect: bastion.Allow, Mask: labels}
+	}
+	w.current = func(i bastion.Identity) (bastion.Identity, error) { return i, nil }
+	w.answer = func(s *bastion.Sink) error {
+		return errors.Join(s.Columns([]bastion.Column{{Name: "id"}, {Name: "email"}}),
+			s.Row([][]byte{[]byte("7"), []byte("ann@example.com")}), s.Tag("SELECT", 1))
+	}
+	w.recorder = func(string) error { return nil }
+	w.approve = func(context.Context) error { return nil }
+	w.use = func(bastion.Question) error { return nil }
+	return w
+}
+
+// ask makes w's policy ask for approval of everything but connecting.
+func (w *world) ask() {
+	allow := w.decide
+	w.decide = func(i bastion.Identity, op bastion.Operation) bastion.Decision {
+		d := allow(i, op)
+		if op.Intent().Verb != bastion.Connect {
+			d.Effect, d.Needs = bastion.Ask, bastion.Needs{{Count: 1, Role: "reviewer"}}
+		}
+		return d
+	}
+}
+
+func (w *world) session() *bastion.Session {
+	w.t.Helper()
+	s, err := bastion.NewSession(w.t.Context(), w.config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) config() bastion.Config {
+	return bastion.Config{
+		ID: "s1", Identity: alice, Channel: channel{strings.NewReader(""), w},
+		Targets:    bastion.Targets{{Name: "db", Kind: "fake"}, {Name: "other", Kind: "fake"}},
+		Connectors: []bastion.Connector{connector{w}}, Policy: w, Approvals: approvals{world: w}, Identities: w, Secrets: w,
+		Recorder: recorder{w}, Archive: archive{}, Now: func() time.Time { return w.now },
+	}
+}
+
+// run opens the target and runs one text, and returns what was shown.
+func (w *world) run(s *bastion.Session, text string) (shown string, err error) {
+	w.t.Helper()
+	job := bastion.Job{
+		Show: func(f bastion.Frame) error {
+			if f.Kind() == bastion.RowFrame {
+				shown += string(bytes.Join(f.Row(), []byte("|")))
+			}
+			return nil
+		},
+		Reason: func(context.Context, bastion.Decision, bastion.Preview) (string, error) { return "because", nil },
+	}
+	if err := s.Open(w.t.Context(), "db", job); err != nil {
+		return shown, err
+	}
+	op, err := s.Parse(w.t.Context(), "db", text)
+	if err != nil {
+		return shown, err
+	}
+	err = s.Run(w.t.Context(), op, job)
+	return shown, err
+}
+
+func TestThePath(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	shown, err := w.run(s, "select all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if shown != "7|****" {
+		t.Errorf("shown: %q", shown)
+	}
+	want := "event:session-start: event:decision:connectallow secret dial event:result:connect " +
+		"event:decision:selectallow do:select_all event:result:select closed event:session-end: sealed"
+	if got := w.happened(); got != want {
+		t.Errorf("happened:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestDeniedReachesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(bastion.Identity, bastion.Operation) bastion.Decision {
+		return bastion.Decision{Effect: bastion.Deny, Rule: "no"}
+	}
+	_, err := w.run(w.session(), "select all")
+	var denied *bastion.DeniedError
+	if !errors.As(err, &denied) || denied.Rule != "no" {
+		t.Errorf("error: %v", err)
+	}
+	if w.did("secret") || w.did("dial") {
+		t.Errorf("happened: %s", w.happened())
+	}
+}
+
+func TestZeroDecisionDenies(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(bastion.Identity, bastion.Operation) bastion.Decision { return bastion.Decision{} }
+	if _, err := w.run(w.session(), "select all"); err == nil || w.did("dial") {
+		t.Errorf("error %v, happened: %s", err, w.happened())
+	}
+}
+
+func TestUnknownEffectDenies(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(bastion.Identity, bastion.Operation) bastion.Decision { return bastion.Decision{Effect: 99} }
+	if _, err := w.run(w.session(), "select all"); err == nil || w.did("dial") {
+		t.Errorf("error %v, happened: %s", err, w.happened())
+	}
+}
+
+// Fail closed: what cannot be recorded does not happen, and the session is over.
+func TestRecorderFailureStopsEverything(t *testing.T) {
+	full := errors.New("disk full")
+	t.Run("before the decision takes effect", func(t *testing.T) {
+		w := newWorld(t)
+		s := w.session()
+		if _, err := w.run(s, "select one"); err != nil {
+			t.Fatal(err)
+		}
+		w.recorder = func(what string) error { return full }
+		if _, err := w.run(s, "select two"); !errors.Is(err, bastion.ErrRecorder) {
+			t.Errorf("error: %v", err)
+		}
+		if w.did("do:select_two") {
+			t.Error("an unrecorded statement ran")
+		}
+		if !errors.Is(context.Cause(s.Context()), bastion.ErrRecorder) {
+			t.Errorf("the session goes on: %v", context.Cause(s.Context()))
+		}
+		w.recorder = func(string) error { return nil }
+		if _, err := w.run(s, "select three"); !errors.Is(err, bastion.ErrRecorder) || w.did("do:select_three") {
+			t.Errorf("an ended session ran a statement: %v", err)
+		}
+	})
+	t.Run("output", func(t *testing.T) {
+		w := newWorld(t)
+		s := w.session()
+		w.recorder = func(what string) error { return full }
+		if _, err := s.Terminal().Write([]byte("secret")); !errors.Is(err, bastion.ErrRecorder) {
+			t.Errorf("error: %v", err)
+		}
+		if _, err := s.Terminal().Stderr().Write([]byte("secret")); !errors.Is(err, bastion.ErrRecorder) {
+			t.Errorf("error: %v", err)
+		}
+		if w.screen.Len() > 0 {
+			t.Error("unrecorded bytes were shown")
+		}
+	})
+	t.Run("start", func(t *testing.T) {
+		w := newWorld(t)
+		w.recorder = func(what string) error { return full }
+		if _, err := bastion.NewSession(t.Context(), w.config()); err == nil {
+			t.Error("a session started unrecorded")
+		}
+	})
+}
+
+func TestSessionNeedsItsGuards(t *testing.T) {
+	for name, drop := range map[string]func(*bastion.Config){
+		"identity":   func(c *bastion.Config) { c.Identity = bastion.Identity{Name: "nobody"} },
+		"policy":     func(c *bastion.Config) { c.Policy = nil },
+		"approvals":  func(c *bastion.Config) { c.Approvals = nil },
+		"recorder":   func(c *bastion.Config) { c.Recorder = nil },
+		"identities": func(c *bastion.Config) { c.Identities = nil },
+		"clock":      func(c *bastion.Config) { c.Now = nil },
+	} {
+		c := newWorld(t).config()
+		drop(&c)
+		if _, err := bastion.NewSession(t.Context(), c); err == nil {
+			t.Errorf("a session without %s started", name)
+		}
+	}
+}
+
+func TestApprovedRunsOnce(t *testing.T) {
+	w := newWorld(t)
+	w.ask()
+	if _, err := w.run(w.session(), "update x"); err != nil {
+		t.Fatal(err)
+	}
+	if want := "preview filed event:decision:updateask used do:update_x event:result:update"; !strings.HasSuffix(w.happened(), want) {
+		t.Errorf("happened:\n%s\nwant at the end:\n%s", w.happened(), want)
+	}
+}
+
+func TestNotApprovedDoesNotRun(t *testing.T) {
+	for name, prepare := range map[string]func(*world){
+		"denied while waiting":   func(w *world) { w.approve = func(context.Context) error { return &bastion.NotApprovedError{} } },
+		"approval not valid now": func(w *world) { w.use = func(bastion.Question) error { return errors.New("used before") } },
+		"policy changed meanwhile": func(w *world) {
+			w.approve = func(context.Context) error {
+				w.decide = func(bastion.Identity, bastion.Operation) bastion.Decision { return bastion.Decision{} }
+				return nil
+			}
+		},
+		"settings changed meanwhile": func(w *world) {
+			w.approve = func(context.Context) error { w.settings = "search_path=evil"; return nil }
+		},
+		"person lost their binding meanwhile": func(w *world) {
+			w.approve = func(context.Context) error {
+				w.current = func(bastion.Identity) (bastion.Identity, error) { return bastion.Identity{}, bastion.ErrExpired }
+				return nil
+			}
+		},
+		"sign-in too old": func(w *world) {
+			ask := w.decide
+			w.decide = func(i bastion.Identity, op bastion.Operation) bastion.Decision {
+				d := ask(i, op)
+				d.Fresh = time.Minute
+				return d
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.ask()
+			prepare(w)
+			if _, err := w.run(w.session(), "update x"); err == nil || w.did("do:update_x") {
+				t.Errorf("error %v, happened: %s", err, w.happened())
+			}
+		})
+	}
+}
+
+func TestReasonIsNeeded(t *testing.T) {
+	w := newWorld(t)
+	w.ask()
+	s := w.session()
+	show := func(bastion.Frame) error { return nil }
+	if err := s.Open(t.Context(), "db", bastion.Job{Show: show}); err != nil {
+		t.Fatal(err)
+	}
+	op, err := s.Parse(t.Context(), "db", "update x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context(), op, bastion.Job{Show: show}); !errors.Is(err, bastion.ErrReason) || w.did("filed") {
+		t.Errorf("error %v, happened %s", err, w.happened())
+	}
+}
+
+// An operation belongs to the session that read it.
+func TestForeignAndPlannedOperationsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	job := bastion.Job{Show: func(bastion.Frame) error { return nil }}
+	if err := s.Open(t.Context(), "db", job); err != nil {
+		t.Fatal(err)
+	}
+	other := newWorld(t)
+	so := other.session()
+	if err := so.Open(t.Context(), "db", job); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := so.Parse(t.Context(), "db", "select foreign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	planned := bastion.Plan(bastion.Target{Name: "db", Kind: "fake"}, "select planned", bastion.Intent{Verb: "select", Actions: []bastion.Action{{Verb: "select"}}})
+	for _, op := range []bastion.Operation{foreign, planned, {}} {
+		if err := s.Run(t.Context(), op, job); !errors.Is(err, bastion.ErrPermit) {
+			t.Errorf("%q: %v", op.Text(), err)
+		}
+	}
+	if w.did("do:select_foreign") || w.did("do:select_planned") {
+		t.Error("it ran")
+	}
+}
+
+func TestTextsThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	for name, text := range map[string]string{
+		"broken UTF-8":             "select \xff",
+		"oversized":                "select " + strings.Repeat("x", bastion.MaxText),
+		"not the target's grammar": "gibberish",
+		"nothing":                  "",
+	} {
+		if _, err := w.run(s, text); err == nil {
+			t.Errorf("%s: it ran", name)
+		}
+	}
+	if strings.Contains(w.happened(), "do:") {
+		t.Errorf("happened: %s", w.happened())
+	}
+	for _, e := range w.events {
+		if e.Kind == bastion.EventUnread && e.Error == "" {
+			t.Errorf("an unread text left no reason: %+v", e)
+		}
+	}
+}
+
+// The target's error text is data too.
+func TestErrorDetailsAreHiddenWhereAnythingIs(t *testing.T) {
+	w := newWorld(t)
+	w.answer = func(*bastion.Sink) error {
+		return &bastion.TargetError{Code: "23505", Summary: "unique violation", Detail: "Key (email)=(ann@example.com) already exists"}
+	}
+	_, err := w.run(w.session(), "insert x")
+	if err == nil || strings.Contains(err.Error(), "ann@") || !strings.Contains(err.Error(), "unique violation") {
+		t.Errorf("error: %v", err)
+	}
+	for _, e := range w.events {
+		if strings.Contains(fmt.Sprintf("%+v", e), "ann@") {
+			t.Errorf("the event holds target data: %+v", e)
+		}
+	}
+	open := newWorld(t)
+	open.answer = w.answer
+	open.decide = func(bastion.Identity, bastion.Operation) bastion.Decision {
+		clear, err := mask.NewRules(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bastion.Decision{Effect: bastion.Allow, Mask: clear}
+	}
+	s := open.session()
+	if _, err := open.run(s, "insert x"); err == nil || !strings.Contains(err.Error(), "ann@") {
+		t.Errorf("where nothing is hidden the detail helps: %v", err)
+	}
+	for _, e := range open.events {
+		if strings.Contains(fmt.Sprintf("%+v", e), "ann@") {
+			t.Errorf("the event holds target data: %+v", e)
+		}
+	}
+}
+
+func TestSinkHidesWhatIsNotProven(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		columns []bastion.Column
+		want    string
+	}{
+		{"as read", []bastion.Column{{Name: "id"}, {Name: "email"}}, "a|****"},
+		{"more columns than read", []bastion.Column{{Name: "id"}, {Name: "x"}, {Name: "y"}}, "****|****|****"},
+		{"the target names a hidden source", []bastion.Column{{Name: "id", Source: "public.t.email"}, {Name: "email"}}, "****|****"},
+		{"the target names a source nobody knows", []bastion.Column{{Name: "id", Source: "?"}, {Name: "email"}}, "****|****"},
+		{"the target cannot clear", []bastion.Column{{Name: "id"}, {Name: "email", Source: "public.t.id"}}, "a|****"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.answer = func(s *bastion.Sink) error {
+				row := [][]byte{[]byte("a"), []byte("b"), []byte("c")}[:len(c.columns)]
+				return errors.Join(s.Columns(c.columns), s.Row(row))
+			}
+			if got, err := w.run(w.session(), "select x"); err != nil || got != c.want {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestZeroValuesRefuse(t *testing.T) {
+	var s bastion.Sink
+	if s.Columns(nil) == nil || s.Row(nil) == nil || s.Tag("x", 1) == nil || s.Notice("x") == nil {
+		t.Error("a zero Sink takes an answer")
+	}
+	var p bastion.Permit
+	for purpose := range bastion.Purpose(5) {
+		if _, err := p.Use(purpose); err == nil {
+			t.Error("a zero Permit permits")
+		}
+	}
+	if (bastion.Operation{}).Digest() != "" {
+		t.Error("a zero Operation has a digest")
+	}
+}
+
+func TestRowsDoNotShareTheConnectorsMemory(t *testing.T) {
+	w := newWorld(t)
+	var kept [][]byte
+	buf := []byte("7")
+	w.answer = func(s *bastion.Sink) error {
+		if err := s.Columns([]bastion.Column{{Name: "id"}, {Name: "email"}}); err != nil {
+			return err
+		}
+		err := s.Row([][]byte{buf, nil})
+		buf[0] = '9'
+		return err
+	}
+	s := w.session()
+	job := bastion.Job{Show: func(f bastion.Frame) error {
+		if f.Kind() == bastion.RowFrame {
+			kept = f.Row()
+		}
+		return nil
+	}}
+	if err := s.Open(t.Context(), "db", job); err != nil {
+		t.Fatal(err)
+	}
+	op, err := s.Parse(t.Context(), "db", "select x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context(), op, job); err != nil {
+		t.Fatal(err)
+	}
+	if string(kept[0]) != "7" {
+		t.Errorf("the row changed to %q", kept[0])
+	}
+}
+
+func TestSecretPrintsAsADot(t *testing.T) {
+	s := bastion.NewSecret("user", "hunter2")
+	for _, f := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		if got := fmt.Sprintf(f, s); strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
+			t.Errorf("%s prints %s", f, got)
+		}
+		if got := fmt.Sprintf(f, struct{ S bastion.Secret }{s}); strings.Contains(got, "hunter2") {
+			t.Errorf("%s prints %s", f, got)
+		}
+	}
+}
+
+// One target's connection serves one session; two targets over one session are
+// two connections with two decisions.
+func TestTwoTargetsTwoDecisions(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(_ bastion.Identity, op bastion.Operation) bastion.Decision {
+		if op.Target().Name == "other" {
+			return bastion.Decision{}
+		}
+		return bastion.Decision{Effect: bastion.Allow}
+	}
+	s := w.session()
+	job := bastion.Job{Show: func(bastion.Frame) error { return nil }}
+	if err := s.Open(t.Context(), "db", job); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Open(t.Context(), "other", job); err == nil {
+		t.Error("the second target opened on the first one's decision")
+	}
+	if _, err := s.Parse(t.Context(), "other", "select x"); err == nil {
+		t.Error("a target that is not open read a text")
+	}
+}
