@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -456,8 +457,10 @@ func jsonValue(c bastion.Column, v []byte) ([]byte, error) {
 	case v == nil:
 		return []byte("null"), nil
 	case c.Masked():
-	case c.Numeric && json.Valid(v), (c.Type == "json" || c.Type == "jsonb") && json.Valid(v) && !strings.ContainsAny(string(v), "\n\r"):
-		return v, nil
+	case (c.Numeric || c.Type == "json" || c.Type == "jsonb") && json.Valid(v):
+		var line bytes.Buffer // a value with new lines in it would break the line
+		err := json.Compact(&line, v)
+		return line.Bytes(), err
 	case c.Type == "boolean" || c.Type == "bool":
 		if s := string(v); s == "t" || s == "f" {
 			return []byte(map[string]string{"t": "true", "f": "false"}[s]), nil
