@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/policy"
+)
+
+// peopleFile lists who has signed in, with their groups, for `check --explain`:
+// the store itself belongs to the running bastion alone.
+const peopleFile = "people.json"
+
+// notePeople writes the list if it changed.
+func (s *server) notePeople() error {
+	data, err := json.MarshalIndent(s.keeper.People(), "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.config.State, peopleFile)
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
+		return nil
+	}
+	tmp, err := os.CreateTemp(s.config.State, peopleFile)
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// lookUp finds a person by name or e-mail among those who have signed in.
+func lookUp(state, name string) (bastion.Identity, error) {
+	data, err := os.ReadFile(filepath.Join(state, peopleFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return bastion.Identity{}, errors.New("nobody has signed in yet")
+	}
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	var people []bastion.Identity
+	if err := json.Unmarshal(data, &people); err != nil {
+		return bastion.Identity{}, fmt.Errorf("reading %s: %w", peopleFile, err)
+	}
+	var found []bastion.Identity
+	var names []string
+	for _, p := range people {
+		if p.Name == name || p.Email == name {
+			found = append(found, p)
+		}
+		names = append(names, p.Name)
+	}
+	if len(found) != 1 {
+		if len(found) > 1 {
+			return bastion.Identity{}, fmt.Errorf("%q is the name of %d people; use the e-mail address", name, len(found))
+		}
+		return bastion.Identity{}, errors.New(policy.Unknown("person", name, names))
+	}
+	return found[0], nil
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base32"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/config"
+	"github.com/sallyport/sallyport/bastion/identity"
+	"github.com/sallyport/sallyport/bastion/policy"
+	"github.com/sallyport/sallyport/bastion/sshd"
+	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/vault"
+	"github.com/sallyport/sallyport/connectors"
+	"github.com/sallyport/sallyport/recordings"
+	"github.com/sallyport/sallyport/tui"
+	"github.com/sallyport/sallyport/tui/command"
+)
+
+// serve runs the bastion until ctx ends. SIGHUP reads the policy again.
+func serve(ctx context.Context, args []string, errs io.Writer) error {
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	path := fs.String("config", defaultConfig, "configuration file")
+	rest, err := flags(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return errUsage{fmt.Sprintf("unexpected %q", rest[0])}
+	}
+	log := slog.New(slog.NewTextHandler(errs, nil))
+	b, err := open(*path, log)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", b.config.Listen)
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	log.Info("listening", "address", l.Addr().String(), "host key", b.hostKey())
+	return errors.Join(b.serve(ctx, l), b.Close())
+}
+
+// server is a bastion, put together.
+type server struct {
+	config  *config.Config
+	log     *slog.Logger
+	db      *store.DB
+	policy  *livePolicy
+	keeper  *identity.Keeper
+	archive *recordings.Archive
+	votes   *approval.Service
+	vault   *vault.Vault
+	keys    []sshd.Signer
+	front   *sshd.Server
+}
+
+// open reads the files and the state, and puts a bastion together that does not
+// listen yet.
+func open(path string, log *slog.Logger) (s *server, err error) {
+	f, err := load(path, pseudonymKey)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range f.warnings {
+		log.Warn(w.String())
+	}
+	s = &server{config: f.config, log: log, policy: &livePolicy{}}
+	s.policy.Store(f.policy)
+	if s.db, err = store.Open(s.config.State); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+	}()
+	if s.archive, err = recordings.New(s.db, time.Now); err != nil {
+		return nil, err
+	}
+	if s.keeper, err = s.newKeeper(); err != nil {
+		return nil, err
+	}
+	s.votes, err = approval.New(approval.Config{DB: s.db, Append: recordings.Append, Roles: s.policy.Roles,
+		Known: s.keeper.Known, People: s.keeper.People, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	credentials := map[string]vault.Credential{}
+	for _, t := range s.config.Targets {
+		credentials[t.Name] = t.Credential
+	}
+	s.vault = vault.New(credentials)
+	return s, s.newFront()
+}
+
+func (s *server) newKeeper() (*identity.Keeper, error) {
+	c := identity.Config{DB: s.db, Lasts: s.config.Binding, Append: recordings.Append, Now: time.Now,
+		Provider: identity.Provider{Issuer: s.config.Provider.Issuer, ClientID: s.config.Provider.ClientID,
+			Scopes: s.config.Provider.Scopes, GroupsClaim: s.config.Provider.GroupsClaim}}
+	if source := s.config.Provider.ClientSecret; !source.IsZero() {
+		c.Provider.Secret = func(ctx context.Context) (string, error) {
+			secret, err := vault.New(map[string]vault.Credential{"provider": {Password: source}}).Secret(ctx, bastion.Target{Name: "provider"})
+			_, password := secret.Reveal()
+			return password, err
+		}
+	}
+	if s.config.Provider.CA != "" {
+		pem, err := os.ReadFile(s.config.Provider.CA)
+		if err != nil {
+			return nil, fmt.Errorf("reading the provider's CA: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("the provider's CA %s holds no certificate", s.config.Provider.CA)
+		}
+		c.Provider.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	}
+	for _, v := range s.config.Services {
+		c.Services = append(c.Services, identity.Service{Name: v.Name, Owner: v.Owner, Keys: v.Keys})
+	}
+	return identity.New(c)
+}
+
+// start makes the session of a visitor whom the front door let in.
+func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, error) {
+	id, now := newID(), time.Now()
+	w := v.Window.Clamp()
+	if err := s.notePeople(); err != nil {
+		s.log.Warn("the list of people for check --explain cannot be written", "error", err)
+	}
+	rec, err := s.archive.Start(bastion.Recording{ID: id, Who: v.Identity, Origin: v.Origin, Start: now, Command: v.Command, Width: w.Width, Height: w.Height})
+	if err != nil {
+		s.log.Error("a recording cannot be started", "error", err)
+		return nil, bastion.ErrRecorder
+	}
+	c := bastion.Config{
+		ID: id, Identity: v.Identity, Origin: v.Origin, Channel: v.Channel, Term: v.Term, Window: v.Window,
+		Targets: targets(s.config), Connectors: connectors.All(), Policy: s.policy, Approvals: s.votes,
+		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Now: time.Now,
+	}
+	if v.Identity.Kind == bastion.Person {
+		c.SignIn = func(ctx context.Context, show func(bastion.SignInPrompt) error) (bastion.Identity, error) {
+			return s.keeper.SignIn(ctx, v.Origin, show)
+		}
+	}
+	session, err := bastion.NewSession(ctx, c)
+	if err != nil {
+		return nil, errors.Join(err, rec.Close())
+	}
+	return session, nil
+}
+
+// visit serves a session until the person leaves, and returns the exit code.
+func (s *server) visit(session *bastion.Session, v sshd.Visitor) int {
+	o := command.Options{PTY: v.PTY, Cast: recordings.Cast, Text: recordings.Text}
+	if v.HasCommand {
+		return command.Run(session, v.Command, o)
+	}
+	target, notice := s.destination(session, v.User)
+	if !v.PTY || v.Term == "" || v.Term == "dumb" {
+		return command.Menu(session, target, o)
+	}
+	err := tui.Run(session, tui.Options{NoColor: v.Env["NO_COLOR"] != "", Target: target, Notice: notice})
+	return command.Code(err)
+}
+
+// destination reads the user part of `ssh USER@bastion`: the name of a target
+// goes straight there; anything else is the client's own user name and means
+// nothing here, but a near miss of a target is worth a word.
+func (s *server) destination(session *bastion.Session, user string) (target, notice string) {
+	views, err := session.Targets(session.Context())
+	if err != nil {
+		return "", ""
+	}
+	var names []string
+	for _, t := range views {
+		if t.Name == user {
+			return user, ""
+		}
+		names = append(names, t.Name)
+	}
+	if near := policy.Near(user, names); near != "" {
+		return "", fmt.Sprintf("there is no target %q; did you mean %s?", bastion.VisibleLine(user), near)
+	}
+	return "", ""
+}
+
+// serve serves connections until ctx ends.
+func (s *server) serve(ctx context.Context, l net.Listener) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() { // ends with ctx
+		for {
+			select {
+			case <-hup:
+				s.reload()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return s.front.Serve(ctx, l)
+}
+
+// reload reads the policy again. A policy with an error changes nothing.
+func (s *server) reload() {
+	f, err := load(s.config.File, pseudonymKey)
+	if err != nil {
+		s.log.Error("the policy stays as it was", "error", err)
+		return
+	}
+	s.policy.Store(f.policy)
+	s.log.Info("the policy was read again; other changes need a restart", "warnings", len(f.warnings))
+}
+
+// Close closes the state.
+func (s *server) Close() error { return s.db.Close() }
+
+// livePolicy is the policy of this moment.
+type livePolicy struct{ atomic.Pointer[policy.Policy] }
+
+func (p *livePolicy) Decide(i bastion.Identity, op bastion.Operation) bastion.Decision {
+	return p.Load().Decide(i, op)
+}
+
+func (p *livePolicy) Access(i bastion.Identity, t bastion.Target) bastion.Access {
+	return p.Load().Access(i, t)
+}
+
+func (p *livePolicy) Roles(i bastion.Identity) []bastion.Role { return p.Load().Roles(i) }
+
+// newID names a session: 60 random bits, so that no name can be guessed and none
+// comes twice.
+func newID() string {
+	b := make([]byte, 8)
+	if _, err := rand.Read(b); err != nil {
+		panic(err) // documented never to happen
+	}
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b)[:12])
+}
