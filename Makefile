@@ -24,7 +24,8 @@ check:
 
 bench: deps ## ratios against OpenSSH and psql in the same run
 	$(GO) test -run '^$$' -bench . -benchmem ./bastion/... ./connectors/... ./recordings/... ./tui/...
-	$(GO) run ./cmd/sallyport/bench
+	$(MAKE) build
+	$(GO) run ./cmd/bench
 
 fuzz: ## each fuzz target for a while: make fuzz FUZZTIME=10m
 	@.ci/fuzz $(or $(FUZZTIME),20s)

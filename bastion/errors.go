@@ -58,7 +58,7 @@ func (e *NotApprovedError) Error() string {
 	case Denied:
 		for _, v := range r.Votes {
 			if v.Verdict == VoteDeny {
-				return fmt.Sprintf("request %d was denied by %s: %s", r.ID, v.Who.Name, Visible(v.Reason))
+				return fmt.Sprintf("request %d was denied by %s: %s", r.ID, VisibleLine(v.Who.Name), Visible(v.Reason))
 			}
 		}
 		return fmt.Sprintf("request %d was denied", r.ID)

@@ -414,7 +414,12 @@ func (s *Session) preview(ctx context.Context, op Operation) Preview {
 		return unknown
 	}
 	p, err := l.conn.Preview(ctx, s.permit(op, ForPreview, Secret{}))
-	if err != nil {
+	var te *TargetError
+	switch {
+	case errors.As(err, &te): // it would probably fail, which both sides should know
+		summary := TargetError{Code: te.Code, Summary: te.Summary}
+		return Preview{Rows: -1, Note: "the target answers: " + summary.Error()}
+	case err != nil:
 		return unknown
 	}
 	return p
