@@ -57,7 +57,8 @@ type Event struct {
 // Recorder keeps what one session does and shows. An error from it ends the session.
 type Recorder interface {
 	// Event returns once the event would survive the death of the process and of
-	// the machine.
+	// the machine. An EventResult may come later than that, but no later than
+	// whatever is recorded next, and soon.
 	Event(Event) error
 	// Output returns once the bytes would survive the death of the process.
 	Output(p []byte) error
@@ -77,6 +78,7 @@ type Recording struct {
 	Length  time.Duration `json:"length"`
 	Targets []string      `json:"targets,omitempty"`
 	Command string        `json:"command,omitempty"` // what came with ssh; empty for the TUI
+	Term    string        `json:"term,omitempty"`    // TERM; empty for a session without a terminal, whose lines end in \n alone
 	Width   int           `json:"width"`
 	Height  int           `json:"height"`
 	Bytes   int64         `json:"bytes"`

@@ -165,6 +165,7 @@ func Code(err error) int {
 		usage  usageError
 		denied *bastion.DeniedError
 		stale  *bastion.StaleError
+		refuse refusedError
 		not    *bastion.NotApprovedError
 	)
 	switch {
@@ -179,7 +180,7 @@ func Code(err error) int {
 		return NotApproved
 	case errors.Is(err, errNotYet):
 		return NotApproved
-	case errors.As(err, &denied), errors.As(err, &stale), errors.Is(err, bastion.ErrExpired), errors.Is(err, bastion.ErrNotFound),
+	case errors.As(err, &denied), errors.As(err, &stale), errors.As(err, &refuse), errors.Is(err, bastion.ErrExpired), errors.Is(err, bastion.ErrNotFound),
 		errors.Is(err, bastion.ErrReason):
 		return Denied
 	}

@@ -162,7 +162,7 @@ func (c *call) vote(ctx context.Context, v bastion.Verdict) error {
 		return usagef("say why: deny %d --reason WHY", id)
 	}
 	r, err := c.s.Vote(ctx, id, v, reason)
-	return c.outcome(r, id, err)
+	return c.outcome(r, err)
 }
 
 func revoke(ctx context.Context, c *call) error {
@@ -177,12 +177,13 @@ func revoke(ctx context.Context, c *call) error {
 		return err
 	}
 	r, err := c.s.Withdraw(ctx, id)
-	return c.outcome(r, id, err)
+	return c.outcome(r, err)
 }
 
-func (c *call) outcome(r bastion.Request, id uint64, err error) error {
+// outcome says how a vote went.
+func (c *call) outcome(r bastion.Request, err error) error {
 	if err != nil {
-		return fmt.Errorf("request %d: %w", id, err)
+		return refusedError{err}
 	}
 	if c.json {
 		return c.printJSON(r)
@@ -190,3 +191,8 @@ func (c *call) outcome(r bastion.Request, id uint64, err error) error {
 	c.words("request %d is %s%s", r.ID, r.State, voters(r))
 	return nil
 }
+
+// refusedError is a vote that was not taken, which is a denial to a script.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }

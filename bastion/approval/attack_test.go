@@ -1,0 +1,530 @@
+package approval_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// Each attack is a way in which one person could be two, or an approval could
+// serve what nobody approved.
+
+func TestApproveOwn(t *testing.T) {
+	boss := person("boss", "deployer", "reviewer", "owner", "auditor", "chief")
+	again := boss // another provider, another subject, the same mailbox
+	again.Issuer, again.Subject, again.Email = "https://other.example", "4711", "BOSS@Example.com"
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: boss.ID(), Groups: []string{"deployer", "reviewer"}}
+	secondKey := func(i bastion.Identity) bastion.Ballot {
+		return bastion.Ballot{Who: i, Origin: bastion.Origin{Address: "198.51.100.9:1", Key: "SHA256:another"}, Session: "another"}
+	}
+	for _, c := range []struct {
+		name   string
+		asks   bastion.Identity
+		ballot bastion.Ballot
+		says   string
+	}{
+		{"in the same session", boss, bastion.Ballot{Who: boss, Session: "s-boss"}, "you cannot approve your own request"},
+		{"with a second key", boss, secondKey(boss), "you cannot approve your own request"},
+		{"with a second account of the same e-mail", boss, secondKey(again), "you cannot approve your own request"},
+		{"asked with the second account", again, secondKey(boss), "you cannot approve your own request"},
+		{"that of one's own service", bot, secondKey(boss), "you cannot approve your own request"},
+		{"that of one's own service, with a second account", bot, secondKey(again), "you cannot approve your own request"},
+		{"by one's own service", boss, bastion.Ballot{Who: bot}, "you cannot approve your own request"},
+		{"by the service itself", bot, bastion.Ballot{Who: bot}, "you cannot approve your own request"},
+		{"by a service, for somebody else", alice, bastion.Ballot{Who: bot}, "a service cannot vote"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, append(everybody(), boss, again, bot)...)
+			r := w.file(ask(c.asks, plan(statement), need(1, "reviewer")))
+			c.ballot.Request, c.ballot.Verdict = r.ID, bastion.VoteApprove
+			_, err := w.Vote(t.Context(), c.ballot)
+			refused(t, err, c.says)
+			if got := w.state(r.ID); got != bastion.Pending {
+				t.Errorf("the request is %s", got)
+			}
+			if got, err := w.Requests(t.Context(), c.ballot.Who, bastion.RequestFilter{Decide: true}); err != nil || len(got) != 0 {
+				t.Errorf("it is in the attacker's queue: %v, %v", ids(got), err)
+			}
+			if got := w.log(r.ID); !strings.HasSuffix(got, "refused "+c.ballot.Who.Name) {
+				t.Errorf("the attempt is not logged: %s", got)
+			}
+			for _, name := range r.Approvers {
+				if name == boss.Name && c.asks.Name != "alice" {
+					t.Errorf("the requester is told to ask %s", name)
+				}
+			}
+		})
+	}
+}
+
+// Nobody knows the owner's e-mail address before the owner signed in, so an
+// account of another provider might be the owner's.
+func TestOwnerNeverSeen(t *testing.T) {
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: "https://other.example#boss"}
+	w := newWorld(t, append(everybody(), bot)...)
+	r := w.file(ask(bot, plan(statement), need(1, "reviewer")))
+	if len(r.Approvers) != 0 {
+		t.Errorf("approvers: %v", r.Approvers)
+	}
+	_, err := w.vote(rita, r.ID, bastion.VoteApprove)
+	refused(t, err, "the owner of the service that asks has not signed in here yet")
+	w.set(bastion.Identity{Issuer: "https://other.example", Subject: "boss", Kind: bastion.Person, Name: "boss", Email: "boss@example.com"})
+	if got := w.approves(rita, r.ID); got.State != bastion.Approved {
+		t.Errorf("after the owner signed in: %s", got.State)
+	}
+}
+
+func TestQuorumOfTwoByOnePerson(t *testing.T) {
+	rita2 := rita
+	rita2.Issuer, rita2.Email = "https://other.example", "Rita@EXAMPLE.com"
+	w := newWorld(t, append(everybody(), rita2)...)
+	r := w.file(ask(alice, plan(statement), need(2, "reviewer")))
+	w.approves(rita, r.ID)
+	for _, who := range []bastion.Identity{rita, rita2} {
+		_, err := w.vote(who, r.ID, bastion.VoteApprove)
+		refused(t, err, "you already voted")
+	}
+	if got := w.state(r.ID); got != bastion.Pending {
+		t.Errorf("the request is %s", got)
+	}
+	if got := w.approves(ben, r.ID); got.State != bastion.Approved {
+		t.Errorf("with a second person: %s", got.State)
+	}
+}
+
+// Two accounts vote, and turn out to be one person before the use.
+func TestTwoAccountsBecomeOnePerson(t *testing.T) {
+	other := bastion.Identity{Issuer: "https://other.example", Subject: "r", Kind: bastion.Person, Name: "rr", Email: "r@other.example", Groups: []string{"reviewer"}}
+	w := newWorld(t, append(everybody(), other)...)
+	q := ask(alice, plan(statement), need(2, "reviewer"))
+	r := w.file(q)
+	w.approves(rita, r.ID)
+	w.approves(other, r.ID)
+	other.Email = rita.Email
+	w.set(other)
+	_, err := w.Use(t.Context(), r.ID, q)
+	refused(t, err, "no longer counts")
+}
+
+func TestOnePersonInTwoRoles(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	r := w.file(ask(alice, plan(statement), need(1, "reviewer"), need(1, "owner")))
+	if got := w.approves(pia, r.ID); got.State != bastion.Pending {
+		t.Errorf("pia alone: %s", got.State)
+	}
+	_, err := w.vote(pia, r.ID, bastion.VoteApprove)
+	refused(t, err, "you already voted")
+}
+
+// A role that is asked for but does not carry the duty approves nothing.
+func TestRoleWithoutDuty(t *testing.T) {
+	chief := person("chief", "chief")
+	w := newWorld(t, append(everybody(), chief)...)
+	r := w.file(ask(alice, plan(statement), need(1, "chief")))
+	if _, err := w.vote(chief, r.ID, bastion.VoteApprove); !errors.Is(err, bastion.ErrNotFound) {
+		t.Errorf("an administrator voted: %v", err)
+	}
+	if len(r.Approvers) != 0 {
+		t.Errorf("approvers: %v", r.Approvers)
+	}
+}
+
+// Between the vote and the use, the world changes.
+func TestVoteNoLongerCounts(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*world)
+		says   string
+	}{
+		{"the approver was demoted", func(w *world) { w.set(person("rita", "deployer")) }, "rita may no longer approve it"},
+		{"the approver's groups were removed", func(w *world) { w.set(person("rita")) }, "rita may no longer approve it"},
+		{"the approver has another approving role now", func(w *world) { w.set(person("rita", "owner")) }, "rita may no longer approve it"},
+		{"the approver is gone", func(w *world) { w.forget(rita) }, "rita is no longer known here"},
+		{"the approver is a machine now", func(w *world) { p := rita; p.Kind = bastion.Service; w.set(p) }, "rita is no longer known here"},
+		{"the approver turns out to be the requester", func(w *world) { p := rita; p.Email = "ALICE@example.com"; w.set(p) }, "rita may be the same person"},
+		{"the requester turns out to be the approver", func(w *world) { p := alice; p.Email = rita.Email; w.set(p) }, "rita may be the same person"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, everybody()...)
+			q := ask(alice, plan(statement), need(1, "reviewer"))
+			r := w.file(q)
+			w.approves(rita, r.ID)
+			c.change(w)
+			_, err := w.Use(t.Context(), r.ID, q)
+			refused(t, err, c.says)
+			if not := (*bastion.NotApprovedError)(nil); !errors.As(err, &not) || not.Request.State != bastion.Expired {
+				t.Errorf("%v is not a *NotApprovedError of an expired request", err)
+			}
+			// It has ended, so that the next attempt asks anew rather than for ever in vain.
+			w.set(rita)
+			w.set(alice)
+			if _, err := w.Use(t.Context(), r.ID, q); err == nil {
+				t.Error("it came back")
+			}
+			if _, ok, err := w.Find(t.Context(), alice, plan(statement)); ok || err != nil {
+				t.Errorf("found: %v", err)
+			}
+			if got, want := w.log(r.ID), "request alice, vote rita approve, expired sallyport, refused alice, refused alice"; got != want {
+				t.Errorf("log: %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// An approver who was demoted before the second vote does not count in it.
+func TestDemotedBeforeTheSecondVote(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	r := w.file(ask(alice, plan(statement), need(2, "reviewer")))
+	w.approves(rita, r.ID)
+	w.set(person("rita"))
+	if got := w.approves(ben, r.ID); got.State != bastion.Pending {
+		t.Errorf("with one of two left: %s", got.State)
+	}
+	if got := w.approves(pia, r.ID); got.State != bastion.Approved {
+		t.Errorf("with a third: %s", got.State)
+	}
+}
+
+func TestPolicyAsksMoreAtUse(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*bastion.Decision)
+		says   string // empty: it may be used
+	}{
+		{"two instead of one", func(d *bastion.Decision) { d.Needs = bastion.Needs{need(2, "reviewer")} }, "the policy now asks for 2 approvals by a reviewer"},
+		{"an owner instead", func(d *bastion.Decision) { d.Needs = bastion.Needs{need(1, "owner")} }, "the policy now asks for 1 approval by a owner"},
+		{"an owner too", func(d *bastion.Decision) { d.Needs = append(d.Needs, need(1, "owner")) }, "the policy now asks for"},
+		{"nobody in particular", func(d *bastion.Decision) { d.Needs = nil }, "no longer counts"},
+		{"denied", func(d *bastion.Decision) { d.Effect = bastion.Deny }, "internal error"},
+		{"another rule, the same needs", func(d *bastion.Decision) { d.Rule = "renamed" }, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, everybody()...)
+			q := ask(alice, plan(statement), need(1, "reviewer"))
+			r := w.file(q)
+			w.approves(rita, r.ID)
+			c.change(&q.Decision)
+			_, err := w.Use(t.Context(), r.ID, q)
+			if c.says != "" {
+				refused(t, err, c.says)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Policy shortens how long approvals hold, or wants one each time.
+func TestPolicyHoldsLessAtUse(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	q.Decision.Holds = 8 * time.Hour
+	r := w.file(q)
+	w.approves(rita, r.ID)
+	w.pass(time.Hour)
+	if _, err := w.Use(t.Context(), r.ID, q); err != nil {
+		t.Fatal(err)
+	}
+	q.Decision.Holds = time.Hour
+	_, err := w.Use(t.Context(), r.ID, q)
+	refused(t, err, "the policy now lets an approval hold for 1h0m0s")
+
+	q.Decision.Holds = 8 * time.Hour
+	r = w.file(q)
+	w.approves(rita, r.ID)
+	q.Decision.Holds = 0
+	if got, err := w.Use(t.Context(), r.ID, q); err != nil || got.State != bastion.Used {
+		t.Fatalf("once, as policy says now: %s, %v", got.State, err)
+	}
+
+	q.Decision.Holds = 8 * time.Hour
+	r = w.file(q)
+	w.approves(rita, r.ID)
+	if _, err := w.Use(t.Context(), r.ID, q); err != nil {
+		t.Fatal(err)
+	}
+	q.Decision.Holds = 0
+	_, err = w.Use(t.Context(), r.ID, q)
+	refused(t, err, "an approval each time")
+
+	q.Decision.Holds = 0 // and what was approved for once does not begin to hold
+	r = w.file(q)
+	w.approves(rita, r.ID)
+	q.Decision.Holds = 8 * time.Hour
+	if got, err := w.Use(t.Context(), r.ID, q); err != nil || got.State != bastion.Used {
+		t.Fatalf("approved for once: %s, %v", got.State, err)
+	}
+}
+
+// What would run is not what was approved, or it is somebody else who runs it.
+func TestUseOfSomethingElse(t *testing.T) {
+	intent := plan(statement).Intent()
+	staging := production
+	staging.Name = "shop-staging"
+	moved := production
+	moved.Address = "db2:5432"
+	settings := intent
+	settings.Settings = "search_path=evil, public"
+	role := intent
+	role.Settings = "role=postgres, search_path=public"
+	verb := intent
+	verb.Verb = "update-all"
+	alice2 := alice
+	alice2.Issuer = "https://other.example"
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: alice.ID()}
+	for _, c := range []struct {
+		name string
+		who  bastion.Identity
+		op   bastion.Operation
+		says string
+	}{
+		{"one byte more", alice, plan(statement + " "), "not exactly what was approved"},
+		{"another case", alice, plan(strings.Replace(statement, "Bern", "bern", 1)), "not exactly what was approved"},
+		{"another value", alice, plan(strings.Replace(statement, "7", "8", 1)), "not exactly what was approved"},
+		{"a letter that looks alike", alice, plan(strings.Replace(statement, "Bern", "Bеrn", 1)), "not exactly what was approved"},
+		{"a comment", alice, plan(statement + " -- or 1=1"), "not exactly what was approved"},
+		{"another search path", alice, bastion.Plan(production, statement, settings), "not exactly what was approved"},
+		{"another role", alice, bastion.Plan(production, statement, role), "not exactly what was approved"},
+		{"read as something else", alice, bastion.Plan(production, statement, verb), "not exactly what was approved"},
+		{"another target", alice, bastion.Plan(staging, statement, intent), "not exactly what was approved"},
+		{"the target moved", alice, bastion.Plan(moved, statement, intent), "not exactly what was approved"},
+		{"another person", ben, plan(statement), "not found"},
+		{"the approver", rita, plan(statement), "not found"},
+		{"another account of the same person", alice2, plan(statement), "not found"},
+		{"the person's service", bot, plan(statement), "not found"},
+		{"the auditor", axel, plan(statement), "not found"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, append(everybody(), alice2, bot)...)
+			q := ask(alice, plan(statement), need(1, "reviewer"))
+			r := w.file(q)
+			w.approves(rita, r.ID)
+			_, err := w.Use(t.Context(), r.ID, ask(c.who, c.op, need(1, "reviewer")))
+			refused(t, err, c.says)
+			if _, ok, err := w.Find(t.Context(), c.who, c.op); ok || err != nil {
+				t.Errorf("found all the same: %v", err)
+			}
+			if _, err := w.Use(t.Context(), r.ID, q); err != nil {
+				t.Errorf("the attempt spoilt the approval: %v", err)
+			}
+		})
+	}
+}
+
+func TestVoteAfterExpiry(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	q.Decision.Within = time.Minute
+	r := w.file(q)
+	w.pass(time.Minute) // to the nanosecond: the end is the end
+	for _, v := range []bastion.Verdict{bastion.VoteApprove, bastion.VoteDeny} {
+		_, err := w.vote(rita, r.ID, v)
+		refused(t, err, "request 1 has expired")
+	}
+	if got, want := w.log(r.ID), "request alice, expired sallyport, refused rita, refused rita"; got != want {
+		t.Errorf("log: %s\nwant %s", got, want)
+	}
+}
+
+// Setting the clock back brings nothing back to life, in this process or the next.
+func TestClockSetBack(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	unseen := w.file(ask(alice, plan("nobody looks at it"), need(1, "reviewer")))
+	r := w.file(q)
+	w.approves(rita, r.ID)
+	w.pass(time.Hour)
+	if got := w.state(r.ID); got != bastion.Expired {
+		t.Fatalf("after its time: %s", got)
+	}
+	w.pass(-time.Hour)
+	for range 2 {
+		if got := w.state(r.ID); got != bastion.Expired {
+			t.Errorf("set back: %s", got)
+		}
+		if got := w.state(unseen.ID); got != bastion.Expired {
+			t.Errorf("set back, seen for the first time: %s", got)
+		}
+		if _, err := w.Use(t.Context(), r.ID, q); err == nil {
+			t.Error("used after its time")
+		}
+		w.Service = w.service(w.clock) // after a restart
+	}
+	r = w.file(q) // and what is asked now does not wait until the clock has caught up
+	w.approves(rita, r.ID)
+	w.pass(31 * time.Minute)
+	if got := w.state(r.ID); got != bastion.Expired {
+		t.Errorf("behind the clock: %s", got)
+	}
+}
+
+// Reasons are kept as they were typed, and errors never carry what a terminal
+// would obey.
+func TestTerminalEscapes(t *testing.T) {
+	evil := "because \x1b]52;c;ZXZpbA==\x07\u202e of it\r\x1b[2J"
+	mallory := person("mallory", "reviewer")
+	mallory.Name = "m\x1b[31mallory"
+	w := newWorld(t, append(everybody(), mallory)...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	q.Reason = evil
+	r := w.file(q)
+	if got, err := w.Request(t.Context(), rita, r.ID); err != nil || got.Reason != evil {
+		t.Errorf("the reason became %q, %v", got.Reason, err)
+	}
+	denied, err := w.Vote(t.Context(), bastion.Ballot{Request: r.ID, Verdict: bastion.VoteDeny, Reason: evil, Who: mallory})
+	if err != nil || denied.Votes[0].Reason != evil {
+		t.Fatalf("%+v, %v", denied, err)
+	}
+	again := w.file(q)
+	w.approves(mallory, again.ID)
+	w.forget(mallory)
+	_, late := w.vote(rita, r.ID, bastion.VoteApprove)
+	_, uerr := w.Use(t.Context(), r.ID, q)
+	_, lapsed := w.Use(t.Context(), again.ID, q)
+	_, werr := w.Wait(t.Context(), r.ID, nil)
+	for _, err := range []error{late, uerr, lapsed, werr} {
+		if err == nil || err.Error() != bastion.Visible(err.Error()) {
+			t.Errorf("%q", err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "m<U+001B>[31mallory") {
+			t.Errorf("%q does not say who", err)
+		}
+	}
+}
+
+const rounds = 200
+
+// together runs all of it at the same moment.
+func together(fs ...func()) {
+	var wg sync.WaitGroup
+	gate := make(chan struct{})
+	for _, f := range fs {
+		wg.Go(func() { <-gate; f() })
+	}
+	close(gate)
+	wg.Wait()
+}
+
+func TestSimultaneousApprovals(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	for n := range rounds {
+		q := ask(alice, plan(number(n)), need(2, "reviewer"), need(1, "owner"))
+		r := w.file(q)
+		var errs [4]error
+		var votes []func()
+		for i, who := range []bastion.Identity{rita, ben, omar, pia} {
+			votes = append(votes, func() { _, errs[i] = w.vote(who, r.ID, bastion.VoteApprove) })
+		}
+		together(votes...)
+		got, err := w.Use(t.Context(), r.ID, q)
+		if errors.Join(append(errs[:], err)...) != nil || got.State != bastion.Used || len(got.Votes) != 4 {
+			t.Fatalf("round %d: %s with %d votes; %v, %v", n, got.State, len(got.Votes), errs, err)
+		}
+	}
+}
+
+// The same person approves in many sessions at once, and counts once.
+func TestSimultaneousVotesOfOnePerson(t *testing.T) {
+	rita2 := rita
+	rita2.Issuer = "https://other.example"
+	w := newWorld(t, append(everybody(), rita2)...)
+	for n := range rounds {
+		r := w.file(ask(ben, plan(number(n)), need(2, "reviewer")))
+		var errs [4]error
+		var votes []func()
+		for i, who := range []bastion.Identity{rita, rita2, rita, rita2} {
+			votes = append(votes, func() { _, errs[i] = w.vote(who, r.ID, bastion.VoteApprove) })
+		}
+		together(votes...)
+		counted := 0
+		for _, err := range errs {
+			if err == nil {
+				counted++
+			}
+		}
+		if got := w.state(r.ID); counted != 1 || got != bastion.Pending {
+			t.Fatalf("round %d: %d votes counted, and it is %s", n, counted, got)
+		}
+		if _, err := w.Withdraw(t.Context(), ben, r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Approve, deny and use at once: a denial that was accepted is never followed
+// by a use, and one that came too late says so.
+func TestApproveAgainstDeny(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	outcomes := map[bastion.RequestState]int{}
+	for n := range rounds {
+		q := ask(alice, plan(number(n)), need(1, "reviewer"))
+		r := w.file(q)
+		var approved, denied, used error
+		together(
+			func() { _, approved = w.vote(rita, r.ID, bastion.VoteApprove) },
+			func() { _, denied = w.vote(ben, r.ID, bastion.VoteDeny) },
+			func() { _, used = w.Use(t.Context(), r.ID, q) },
+		)
+		state := w.state(r.ID)
+		outcomes[state]++
+		switch {
+		case used == nil && (state != bastion.Used || denied == nil || approved != nil):
+			t.Fatalf("round %d: used, and %s; approve %v, deny %v", n, state, approved, denied)
+		case used != nil && (state != bastion.Denied || denied != nil):
+			t.Fatalf("round %d: %s; approve %v, deny %v, use %v", n, state, approved, denied, used)
+		}
+	}
+	t.Log(outcomes)
+}
+
+func TestUseTwiceAtOnce(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	for n := range rounds {
+		q := ask(alice, plan(number(n)), need(1, "reviewer"))
+		r := w.file(q)
+		w.approves(rita, r.ID)
+		var errs [5]error
+		var uses []func()
+		for i := range errs {
+			uses = append(uses, func() { _, errs[i] = w.Use(t.Context(), r.ID, q) })
+		}
+		together(uses...)
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else if !strings.Contains(err.Error(), "used already") {
+				t.Errorf("round %d: %v", n, err)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("round %d: used %d times", n, won)
+		}
+	}
+}
+
+func TestFileTwiceAtOnce(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	for n := range rounds {
+		q := ask(alice, plan(number(n)), need(1, "reviewer"))
+		var rs [4]bastion.Request
+		var errs [4]error
+		var files []func()
+		for i := range rs {
+			files = append(files, func() { rs[i], errs[i] = w.File(t.Context(), q) })
+		}
+		together(files...)
+		for i, r := range rs {
+			if errs[i] != nil || r.ID != rs[0].ID {
+				t.Fatalf("round %d: request %d and %d, %v", n, r.ID, rs[0].ID, errs[i])
+			}
+		}
+		if _, err := w.Withdraw(t.Context(), alice, rs[0].ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package approval
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// Requests lists what the reader may see, newest first. Decide lists what waits
+// for the reader's vote: pending, not the reader's own, not voted on yet.
+func (s *Service) Requests(ctx context.Context, who bastion.Identity, f bastion.RequestFilter) ([]bastion.Request, error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	held := s.c.Roles(who)
+	bucket := allBucket
+	if f.Open || f.Decide {
+		bucket = openBucket
+	}
+	if f.Decide {
+		return s.queue(ctx, who, held, f)
+	}
+	var rs []record
+	err := s.read(ctx, func(v *view) error {
+		rs = nil
+		ids, err := merged(v, bucket, subjects(who, held, f), f.Limit)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids[:min(len(ids), f.Limit)] {
+			r, err := v.record(id)
+			if err != nil {
+				return err
+			}
+			rs = append(rs, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.shown(rs, who), nil
+}
+
+// queue lists what the reader can vote on. It reads no more than what is open.
+func (s *Service) queue(ctx context.Context, who bastion.Identity, held []bastion.Role, f bastion.RequestFilter) ([]bastion.Request, error) {
+	var rs []record
+	err := s.read(ctx, func(v *view) error {
+		rs = nil
+		ids, err := merged(v, openBucket, subjects(who, held, f), 0)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r, err := v.record(id)
+			if err != nil {
+				return err
+			}
+			if !f.Mine || own(r, who) {
+				rs = append(rs, r)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	known := s.crowd(rs...)
+	roles := approving(held)
+	rs = slices.DeleteFunc(rs, func(r record) bool { return !known.canVote(r, who, roles) })
+	return s.shown(rs[:min(len(rs), f.Limit)], who), nil
+}
+
+// subjects are what the reader's lists are made of.
+func subjects(who bastion.Identity, held []bastion.Role, f bastion.RequestFilter) []subject {
+	if !f.Mine && !f.Decide && auditor(held) {
+		return []subject{everything()}
+	}
+	var all []subject
+	if !f.Decide && who.ID() != "" {
+		all = append(all, requester(who.ID()), ownedBy(who.ID()))
+	}
+	if !f.Mine || f.Decide {
+		for _, role := range approving(held) {
+			all = append(all, neededRole(role))
+		}
+	}
+	return all
+}
+
+// merged lists the numbers under any of the subjects, newest first; the newest
+// limit of each at least.
+func merged(v *view, bucket string, subjects []subject, limit int) ([]uint64, error) {
+	var ids []uint64
+	for _, s := range subjects {
+		some, err := newest(v.tx, bucket, s, limit)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, some...)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	slices.Reverse(ids)
+	return ids, nil
+}
+
+// Request returns one request, or an error that wraps [bastion.ErrNotFound].
+func (s *Service) Request(ctx context.Context, who bastion.Identity, id uint64) (bastion.Request, error) {
+	r, err := s.one(ctx, id)
+	if err != nil {
+		return bastion.Request{}, err
+	}
+	if !visible(r, who, s.c.Roles(who)) {
+		return bastion.Request{}, notFound(id)
+	}
+	return s.shown([]record{r}, who)[0], nil
+}
+
+func (s *Service) one(ctx context.Context, id uint64) (r record, err error) {
+	err = s.read(ctx, func(v *view) (err error) { r, err = v.record(id); return err })
+	return r, err
+}
+
+// canVote reports whether the request waits for a vote of this identity.
+func (c crowd) canVote(r record, who bastion.Identity, roles []string) bool {
+	return r.State == bastion.Pending && who.Kind == bastion.Person && mayDecide(r, roles) && c.apart(r.Who, who) == nil &&
+		!slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return c.same(v.Who, who) })
+}
+
+// shown makes of records what the reader sees: who can still approve, whether
+// the reader can, and a text without secrets unless it is the reader's own or
+// to be decided by them.
+func (s *Service) shown(rs []record, who bastion.Identity) []bastion.Request {
+	known := s.crowd(rs...)
+	roles := approving(s.c.Roles(who))
+	var people []member
+	if slices.ContainsFunc(rs, func(r record) bool { return r.State == bastion.Pending }) {
+		for _, p := range s.c.People() {
+			people = append(people, member{p, true, approving(s.c.Roles(p))})
+		}
+	}
+	var all []bastion.Request
+	for _, r := range rs {
+		if !own(r, who) && !mayDecide(r, roles) {
+			r.Text = r.recorded()
+		}
+		r.Yours = known.canVote(r, who, roles)
+		for _, p := range people {
+			if known.canVote(r, p.who, p.roles) {
+				r.Approvers = append(r.Approvers, p.who.Name)
+			}
+		}
+		slices.Sort(r.Approvers)
+		r.Approvers = slices.Compact(r.Approvers)
+		all = append(all, r.Request)
+	}
+	return all
+}

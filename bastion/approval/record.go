@@ -1,0 +1,157 @@
+package approval
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/store"
+)
+
+// The buckets. Requests are found by subject: everything, a requester, an
+// owner, a role that is needed; so that no list reads more than it shows,
+// however long the history is.
+const (
+	requestsBucket = "approval.requests" // number -> record
+	allBucket      = "approval.all"      // subject and number
+	openBucket     = "approval.open"     // the same, of open requests
+	exactBucket    = "approval.exact"    // requester's subject and digest -> number, of open requests
+	clockBucket    = "approval.clock"    // the latest time seen
+)
+
+// record is a request as it is kept.
+type record struct {
+	bastion.Request
+	// Recorded is the text without its secrets, where it has any.
+	Recorded string    `json:"recorded,omitempty"`
+	Granted  time.Time `json:"granted,omitzero"` // when it was approved
+	Uses     int       `json:"uses,omitempty"`
+}
+
+// recorded is the text as events and those who need not decide may see it.
+func (r record) recorded() string {
+	if r.Recorded != "" {
+		return r.Recorded
+	}
+	return r.Text
+}
+
+// subject is the hash of what requests are listed by: of one length, so that no
+// name can be the beginning of another.
+type subject [sha256.Size]byte
+
+func subjectOf(kind, name string) subject { return sha256.Sum256([]byte(kind + ":" + name)) }
+
+func everything() subject              { return subjectOf("all", "") }
+func requester(id string) subject      { return subjectOf("who", id) }
+func ownedBy(id string) subject        { return subjectOf("owner", id) }
+func neededRole(role string) subject   { return subjectOf("role", role) }
+func number(id uint64) []byte          { return binary.BigEndian.AppendUint64(nil, id) }
+func (s subject) key(id uint64) []byte { return append(slices.Clone(s[:]), number(id)...) }
+
+func exactKey(who, digest string) []byte {
+	s := requester(who)
+	return append(s[:], digest...)
+}
+
+// subjects lists all under which a request is found.
+func (r record) subjects() []subject {
+	all := []subject{everything(), requester(r.Who.ID())}
+	if r.Who.Kind == bastion.Service {
+		all = append(all, ownedBy(r.Who.Owner))
+	}
+	for _, n := range r.Needs {
+		if s := neededRole(n.Role); !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// load reads a request. ok is false if there is none.
+func load(tx store.Tx, id uint64) (r record, ok bool, err error) {
+	b := tx.Get(requestsBucket, number(id))
+	if b == nil {
+		return record{}, false, nil
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return record{}, false, fmt.Errorf("reading request %d: %w", id, err)
+	}
+	return r, true, nil
+}
+
+// save keeps a request and its place in the lists.
+func save(tx store.Tx, r record) error {
+	r.Approvers, r.Yours = nil, false
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("keeping request %d: %w", r.ID, err)
+	}
+	if err := tx.Put(requestsBucket, number(r.ID), b); err != nil {
+		return err
+	}
+	exact := exactKey(r.Who.ID(), r.Digest)
+	if r.State.Open() {
+		err = tx.Put(exactBucket, exact, number(r.ID))
+	} else {
+		err = tx.Delete(exactBucket, exact)
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range r.subjects() {
+		if err := tx.Put(allBucket, s.key(r.ID), []byte{}); err != nil {
+			return err
+		}
+		if r.State.Open() {
+			err = tx.Put(openBucket, s.key(r.ID), []byte{})
+		} else {
+			err = tx.Delete(openBucket, s.key(r.ID))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exact finds the open request of an identity for a digest; 0 is none.
+func exact(tx store.Tx, who, digest string) uint64 {
+	b := tx.Get(exactBucket, exactKey(who, digest))
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+// newest lists the numbers under a subject, newest first, at most limit; 0
+// means all of them.
+func newest(tx store.Tx, bucket string, s subject, limit int) ([]uint64, error) {
+	var ids []uint64
+	err := tx.ScanBack(bucket, s.key(1<<64-1), func(k, _ []byte) (bool, error) {
+		if !bytes.HasPrefix(k, s[:]) || len(k) != len(s)+8 {
+			return false, nil
+		}
+		ids = append(ids, binary.BigEndian.Uint64(k[len(s):]))
+		return len(ids) != limit, nil
+	})
+	return ids, err
+}
+
+// floor is the latest time that the store knows.
+func floor(tx store.Tx) time.Time {
+	b := tx.Get(clockBucket, []byte("latest"))
+	if len(b) != 8 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
+}
+
+func setFloor(tx store.Tx, t time.Time) error {
+	return tx.Put(clockBucket, []byte("latest"), number(uint64(t.UnixNano())))
+}

@@ -1,0 +1,208 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/store"
+)
+
+// work is one write transaction.
+type work struct {
+	s       *Service
+	tx      store.Tx
+	now     time.Time
+	changed []uint64 // requests, for those who watch
+}
+
+// author is who does something. The zero author is the bastion itself.
+type author struct {
+	who     bastion.Identity
+	origin  bastion.Origin
+	session string
+}
+
+// refusal is an error after which the transaction is kept: what was refused is
+// in the log, and what was found to have expired has expired.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// change runs f in a transaction and returns once it is on disk, and those who
+// watch are told. f may run more than once.
+func (s *Service) change(ctx context.Context, f func(*work) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	var w *work
+	var refused *refusal
+	err := s.c.DB.Update(func(tx store.Tx) error {
+		w, refused = &work{s: s, tx: tx, now: s.clock.now()}, nil
+		err := f(w)
+		if errors.As(err, &refused) {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		return setFloor(tx, w.now)
+	})
+	if err != nil {
+		return err
+	}
+	s.notify(w.changed)
+	if refused != nil {
+		return refused.error
+	}
+	return nil
+}
+
+// record reads a request. If its time is over, it expires here and now, for good.
+func (w *work) record(id uint64) (record, error) {
+	r, ok, err := load(w.tx, id)
+	if err != nil {
+		return record{}, err
+	}
+	if !ok {
+		return record{}, notFound(id)
+	}
+	if !r.State.Open() || w.now.Before(r.Expires) {
+		return r, nil
+	}
+	why := "not approved in time"
+	if r.State == bastion.Approved {
+		why = "approved, and its time is over"
+	}
+	if r, err = next(r, action{act: expire}, facts{now: w.now}); err != nil {
+		return record{}, err
+	}
+	return r, w.keep(r, author{}, bastion.Event{Kind: bastion.EventExpired, Reason: why})
+}
+
+// within is record, of a request whose voters are all in the crowd.
+func (w *work) within(id uint64, known crowd) (record, error) {
+	r, err := w.record(id)
+	if err != nil {
+		return record{}, err
+	}
+	for _, v := range r.Votes {
+		if _, ok := known[v.Who.ID()]; !ok {
+			return record{}, errStranger
+		}
+	}
+	return r, nil
+}
+
+// keep saves a request after a transition and logs the event that tells it.
+func (w *work) keep(r record, by author, e bastion.Event) error {
+	if err := save(w.tx, r); err != nil {
+		return err
+	}
+	w.changed = append(w.changed, r.ID)
+	return w.log(r, by, e)
+}
+
+// refuse logs that something was refused, and returns why.
+func (w *work) refuse(r record, by author, why error) error {
+	e := bastion.Event{Kind: bastion.EventRefused, Error: why.Error()}
+	if err := w.log(r, by, e); err != nil {
+		return err
+	}
+	return &refusal{why}
+}
+
+// log completes an event with request, author and time. The bastion's own
+// events have its name and no ID.
+func (w *work) log(r record, by author, e bastion.Event) error {
+	e.At, e.Request, e.Target, e.Verb, e.Digest = w.now, r.ID, r.Target, r.Verb, r.Digest
+	e.Who, e.Name, e.Session = by.who.ID(), by.who.Name, by.session
+	if by.origin != (bastion.Origin{}) {
+		e.Origin = &by.origin
+	}
+	if e.Who == "" {
+		e.Name = "sallyport"
+	}
+	if err := w.s.c.Append(w.tx, e); err != nil {
+		return fmt.Errorf("recording request %d: %w", r.ID, err)
+	}
+	return nil
+}
+
+// room refuses a requester who has too many open requests.
+func (w *work) room(who bastion.Identity) error {
+	ids, err := newest(w.tx, openBucket, requester(who.ID()), 0)
+	if err != nil {
+		return err
+	}
+	open := len(ids)
+	if open >= MaxOpen {
+		open = 0
+		for _, id := range ids { // some may only look open
+			r, err := w.record(id)
+			if err != nil {
+				return err
+			}
+			if r.State.Open() {
+				open++
+			}
+		}
+	}
+	if open >= MaxOpen {
+		return &refusal{fmt.Errorf("you have %d open requests, and nobody may have more; withdraw one, or wait until some are decided", open)}
+	}
+	return nil
+}
+
+// view is one read transaction.
+type view struct {
+	tx  store.Tx
+	now time.Time
+	due []uint64 // requests that have to be expired first
+}
+
+// record reads a request.
+func (v *view) record(id uint64) (record, error) {
+	r, ok, err := load(v.tx, id)
+	if err != nil {
+		return record{}, err
+	}
+	if !ok {
+		return record{}, notFound(id)
+	}
+	if r.State.Open() && !v.now.Before(r.Expires) {
+		v.due = append(v.due, id)
+	}
+	return r, nil
+}
+
+// read runs f in a read transaction. Whatever f came across that is due is
+// expired for good, and f runs again: nobody ever sees an open request whose
+// time is over, and no clock that is set back opens it again.
+func (s *Service) read(ctx context.Context, f func(*view) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for {
+		var v *view
+		err := s.c.DB.View(func(tx store.Tx) error {
+			v = &view{tx: tx, now: s.clock.now()}
+			return f(v)
+		})
+		if err != nil || len(v.due) == 0 {
+			return err
+		}
+		if err := s.change(ctx, func(w *work) error {
+			for _, id := range v.due {
+				if _, err := w.record(id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+}

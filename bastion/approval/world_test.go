@@ -1,0 +1,278 @@
+package approval_test
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/store"
+)
+
+// duties of the roles; a person's groups are their roles.
+var duties = map[string][]bastion.Duty{
+	"deployer": {bastion.Execute},
+	"reviewer": {bastion.Approve},
+	"owner":    {bastion.Approve},
+	"auditor":  {bastion.Audit},
+	"chief":    {bastion.Administer, bastion.Design}, // not to approve
+}
+
+func rolesOf(i bastion.Identity) []bastion.Role {
+	var roles []bastion.Role
+	for _, g := range i.Groups {
+		if d, ok := duties[g]; ok {
+			roles = append(roles, bastion.Role{Name: g, Duties: d})
+		}
+	}
+	return roles
+}
+
+const issuer = "https://id.example"
+
+func person(name string, groups ...string) bastion.Identity {
+	return bastion.Identity{Issuer: issuer, Subject: name, Kind: bastion.Person, Name: name, Email: name + "@example.com", Groups: groups}
+}
+
+// world is a service with people around it, a clock and a log in the store.
+type world struct {
+	*approval.Service
+	t  testing.TB
+	db *store.DB
+
+	mu     sync.Mutex // guards what follows
+	now    time.Time
+	people map[string]bastion.Identity
+	broken error // what Append answers
+}
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newWorld(t testing.TB, people ...bastion.Identity) *world {
+	t.Helper()
+	return worldIn(t, t.TempDir(), people...)
+}
+
+func worldIn(t testing.TB, dir string, people ...bastion.Identity) *world {
+	t.Helper()
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return worldOver(t, db, people...)
+}
+
+func worldOver(t testing.TB, db *store.DB, people ...bastion.Identity) *world {
+	t.Helper()
+	w := &world{t: t, db: db, now: start, people: map[string]bastion.Identity{}}
+	for _, p := range people {
+		w.people[p.ID()] = p
+	}
+	w.Service = w.service(w.clock)
+	return w
+}
+
+// service makes a further service over the same store, as after a restart.
+func (w *world) service(now func() time.Time) *approval.Service {
+	w.t.Helper()
+	s, err := approval.New(approval.Config{DB: w.db, Append: w.append, Roles: rolesOf, Known: w.known, People: w.everybody, Now: now})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func appendTo(tx store.Tx, e bastion.Event) error {
+	n, err := tx.Next("log")
+	if err != nil {
+		return err
+	}
+	e.Seq = n
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return tx.Put("log", binary.BigEndian.AppendUint64(nil, n), b)
+}
+
+func (w *world) append(tx store.Tx, e bastion.Event) error {
+	w.mu.Lock()
+	err := w.broken
+	w.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return appendTo(tx, e)
+}
+
+func eventsIn(t testing.TB, db *store.DB) []bastion.Event {
+	t.Helper()
+	var all []bastion.Event
+	if err := db.View(func(tx store.Tx) error {
+		return tx.Scan("log", nil, func(_, v []byte) (bool, error) {
+			var e bastion.Event
+			err := json.Unmarshal(v, &e)
+			all = append(all, e)
+			return true, err
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// log is the events of a request in few words: kind, author, what.
+func (w *world) log(id uint64) string {
+	w.t.Helper()
+	var lines []string
+	for _, e := range eventsIn(w.t, w.db) {
+		if e.Request != id {
+			continue
+		}
+		line := string(e.Kind) + " " + e.Name
+		if e.Kind == bastion.EventVote {
+			line += " " + e.Effect
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, ", ")
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+func (w *world) known(id string) (bastion.Identity, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, ok := w.people[id]
+	return p, ok
+}
+
+func (w *world) everybody() []bastion.Identity {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []bastion.Identity
+	for _, p := range w.people {
+		all = append(all, p)
+	}
+	return all
+}
+
+// set makes a person what they are from now on.
+func (w *world) set(p bastion.Identity) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.people[p.ID()] = p
+}
+
+func (w *world) forget(p bastion.Identity) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.people, p.ID())
+}
+
+func (w *world) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = err
+}
+
+var production = bastion.Target{Name: "shop-production", Kind: "postgres", Address: "db:5432"}
+
+func plan(text string) bastion.Operation {
+	return bastion.Plan(production, text, bastion.Intent{
+		Verb: "update", Actions: []bastion.Action{{Verb: "update", Resource: "public.customers"}},
+		Settings: "search_path=public", Summary: "update of public.customers",
+	})
+}
+
+const statement = "update customers set city = 'Bern' where id = 7"
+
+func need(count int, role string) bastion.Need { return bastion.Need{Count: count, Role: role} }
+
+func ask(who bastion.Identity, op bastion.Operation, needs ...bastion.Need) bastion.Question {
+	return bastion.Question{
+		Who: who, Origin: bastion.Origin{Address: "192.0.2.7:40000", Key: "SHA256:" + who.Name}, Session: "s-" + who.Name, Op: op,
+		Decision: bastion.Decision{Effect: bastion.Ask, Rule: "production-writes", Needs: needs},
+		Reason:   "the customer moved", Preview: bastion.Preview{Rows: 1},
+	}
+}
+
+func (w *world) file(q bastion.Question) bastion.Request {
+	w.t.Helper()
+	r, err := w.File(w.t.Context(), q)
+	if err != nil {
+		w.t.Fatalf("filing: %v", err)
+	}
+	return r
+}
+
+func (w *world) vote(who bastion.Identity, id uint64, v bastion.Verdict) (bastion.Request, error) {
+	return w.Vote(w.t.Context(), bastion.Ballot{Request: id, Verdict: v, Reason: "I looked at it", Who: who,
+		Origin: bastion.Origin{Key: "SHA256:" + who.Name}, Session: "s-" + who.Name})
+}
+
+// approves casts an approval that has to be accepted.
+func (w *world) approves(who bastion.Identity, id uint64) bastion.Request {
+	w.t.Helper()
+	r, err := w.vote(who, id, bastion.VoteApprove)
+	if err != nil {
+		w.t.Fatalf("%s approves: %v", who.Name, err)
+	}
+	return r
+}
+
+// state is the request as it is kept.
+func (w *world) state(id uint64) bastion.RequestState {
+	w.t.Helper()
+	axel := person("axel", "auditor")
+	r, err := w.Request(w.t.Context(), axel, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.State
+}
+
+// refused insists on an error that says something.
+func refused(t testing.TB, err error, says string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("allowed; should be refused: %s", says)
+	}
+	if !strings.Contains(err.Error(), says) {
+		t.Fatalf("refused with %q; should say %q", err, says)
+	}
+}
+
+func number(n int) string { return fmt.Sprintf("update customers set city = 'Bern' where id = %d", n) }
+
+// The people of most tests.
+var (
+	alice = person("alice", "deployer")
+	rita  = person("rita", "reviewer")
+	omar  = person("omar", "owner")
+	pia   = person("pia", "reviewer", "owner")
+	axel  = person("axel", "auditor")
+	ben   = person("ben", "deployer", "reviewer")
+)
+
+func everybody() []bastion.Identity { return []bastion.Identity{alice, rita, omar, pia, axel, ben} }

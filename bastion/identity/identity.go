@@ -1,0 +1,565 @@
+// Package identity knows whose key a key is.
+//
+// A person's key counts because they proved it and then signed in at the
+// OpenID provider by device authorization (RFC 8628): that makes a binding of
+// the key to issuer and subject, which ends after a set time. A service's key
+// counts because the configuration names it. Nothing here believes what an SSH
+// client says of itself, and nothing is written before both proofs are
+// complete.
+//
+// A key belongs to the identity that bound it first. Only that identity can
+// renew the binding, also after it ended; another person needs a key of their
+// own, or somebody who unbinds this one. So the history of a key is the history
+// of one identity, and a key file that changed hands gives nothing to its
+// finder. A binding of an issuer that is no longer configured is void.
+package identity
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/store"
+)
+
+// Issuer is the issuer of identities that the bastion's own configuration
+// vouches for: the services. No provider can have it, as it is no address.
+const Issuer = "sallyport"
+
+// The kinds of event that this package appends besides [bastion.EventSignIn]
+// and [bastion.EventRefused].
+const (
+	EventUnbind  bastion.EventKind = "unbind"
+	EventRevoke  bastion.EventKind = "revoke"
+	EventRestore bastion.EventKind = "restore"
+)
+
+// Why a proved key is nobody's, besides [bastion.ErrExpired].
+var (
+	// ErrUnknown says that no binding exists for the key.
+	ErrUnknown = errors.New("this key is not signed in; connect again to sign in")
+	// ErrRevoked says that the person's access was taken away.
+	ErrRevoked = errors.New("your access to this bastion was revoked; ask whoever runs it")
+)
+
+// Config is what a [Keeper] is made of.
+type Config struct {
+	DB       *store.DB
+	Provider Provider
+	// Lasts is how long a binding holds after the sign-in; 12 hours if zero. A
+	// shorter time also shortens the bindings that exist.
+	Lasts    time.Duration
+	Services []Service
+	// Append writes an event in the transaction of the change that it tells of.
+	Append func(store.Tx, bastion.Event) error
+	Now    func() time.Time
+}
+
+// Service is a machine that the configuration names.
+type Service struct {
+	Name string
+	// Owner is the person who answers for it, by ID (issuer#subject) or by the
+	// verified e-mail address of somebody who has signed in. While it names
+	// nobody known, the service is refused: separation of duties would be blind.
+	// Empty means that the service answers for itself.
+	Owner  string
+	Groups []string
+	Keys   []string // lines as in authorized_keys, without options
+}
+
+// Keeper keeps bindings and people. It is safe for concurrent use.
+type Keeper struct {
+	c        Config
+	services []Service
+	byKey    map[string]int // fingerprint to index in services
+	client   client
+	wait     func(context.Context, time.Duration) error // between polls; nil waits
+
+	mu         sync.Mutex // guards what follows
+	discovered *discovery
+}
+
+// New checks the configuration and makes a keeper. It asks the provider
+// nothing, so that the bastion starts, and knows the keys that are bound, while
+// the provider is down.
+func New(c Config) (*Keeper, error) {
+	if c.DB == nil || c.Append == nil || c.Now == nil {
+		return nil, errors.New("internal error: identity needs a store, a log and a clock")
+	}
+	if c.Lasts < 0 {
+		return nil, fmt.Errorf("a sign-in cannot last %s", c.Lasts)
+	}
+	if c.Lasts == 0 {
+		c.Lasts = 12 * time.Hour
+	}
+	if err := c.Provider.check(); err != nil {
+		return nil, err
+	}
+	k := &Keeper{c: c, services: slices.Clone(c.Services), byKey: map[string]int{}, client: newClient(c.Provider.HTTP)}
+	for i, s := range k.services {
+		if err := k.addService(i, s); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+func (k *Keeper) addService(i int, s Service) error {
+	if s.Name == "" || len(s.Name) > maxName || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+		return fmt.Errorf("service %q: a name is made of lower case letters, digits and - _ .", s.Name)
+	}
+	for _, other := range k.services[:i] {
+		if other.Name == s.Name {
+			return fmt.Errorf("service %q is there twice", s.Name)
+		}
+	}
+	for n, line := range s.Keys {
+		key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+		switch {
+		case err != nil:
+			return fmt.Errorf("service %q: key %d is no public key in the form of authorized_keys", s.Name, n+1)
+		case len(bytes.TrimSpace(rest)) > 0:
+			return fmt.Errorf("service %q: key %d has more than one line", s.Name, n+1)
+		case len(options) > 0:
+			return fmt.Errorf("service %q: key %d has options, which have no meaning here; remove them", s.Name, n+1)
+		}
+		if err := CheckKey(key); err != nil {
+			return fmt.Errorf("service %q: key %d: %w", s.Name, n+1, err)
+		}
+		f := ssh.FingerprintSHA256(key)
+		if other, taken := k.byKey[f]; taken {
+			return fmt.Errorf("service %q: key %d is also a key of service %q; each needs its own", s.Name, n+1, k.services[other].Name)
+		}
+		k.byKey[f] = i
+	}
+	return nil
+}
+
+// CheckKey says whether a public key is of a kind that may prove an identity:
+// Ed25519, ECDSA and RSA from 2048 bits, with or without a security key.
+// Certificates are not: there is no authority here that they could come from.
+func CheckKey(key ssh.PublicKey) error {
+	if c, ok := key.(*ssh.Certificate); ok {
+		return fmt.Errorf("certificates (%s) do not count here; offer the plain key", c.Type())
+	}
+	switch key.Type() {
+	case ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256,
+		ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521:
+		return nil
+	case ssh.KeyAlgoRSA:
+		if ck, ok := key.(ssh.CryptoPublicKey); ok {
+			if pub, ok := ck.CryptoPublicKey().(*rsa.PublicKey); ok && pub.N.BitLen() >= 2048 {
+				return nil
+			}
+		}
+		return errors.New("this RSA key has less than 2048 bits; make a better one with: ssh-keygen -t ed25519")
+	}
+	return fmt.Errorf("keys of type %s do not count here; make one with: ssh-keygen -t ed25519", bastion.VisibleLine(key.Type()))
+}
+
+// Lookup returns the identity of a proved key, by its SHA-256 fingerprint. The
+// error is ErrUnknown or wraps [bastion.ErrExpired] where the person can sign
+// in to be known; any other error is a refusal.
+func (k *Keeper) Lookup(fingerprint string) (bastion.Identity, error) {
+	var who bastion.Identity
+	err := k.c.DB.View(func(tx store.Tx) (err error) {
+		who, err = k.lookup(tx, fingerprint)
+		return err
+	})
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	return who, nil
+}
+
+func (k *Keeper) lookup(tx store.Tx, fingerprint string) (bastion.Identity, error) {
+	if i, ok := k.byKey[fingerprint]; ok {
+		return k.service(tx, i)
+	}
+	b, err := readBinding(tx, fingerprint)
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	if b == nil || b.Issuer != k.c.Provider.Issuer {
+		return bastion.Identity{}, ErrUnknown
+	}
+	p, err := readPerson(tx, b.id())
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	if p == nil {
+		return bastion.Identity{}, errors.New("internal error: a key is bound to nobody")
+	}
+	if !p.Revoked.IsZero() {
+		return bastion.Identity{}, ErrRevoked
+	}
+	who := p.identity()
+	who.SignedIn, who.Expires = b.SignedIn, k.ends(b)
+	if !k.c.Now().Before(who.Expires) {
+		return bastion.Identity{}, bastion.ErrExpired
+	}
+	return who, nil
+}
+
+// ends is when a binding ends: as it was made, or sooner if the configuration
+// now grants less.
+func (k *Keeper) ends(b *binding) time.Time {
+	if latest := b.Renewed.Add(k.c.Lasts); latest.Before(b.Expires) {
+		return latest
+	}
+	return b.Expires
+}
+
+func (k *Keeper) service(tx store.Tx, i int) (bastion.Identity, error) {
+	s := k.services[i]
+	who := bastion.Identity{Issuer: Issuer, Subject: s.Name, Kind: bastion.Service, Name: s.Name, Groups: slices.Clone(s.Groups)}
+	if s.Owner == "" {
+		return who, nil
+	}
+	owners, err := k.owners(tx, s.Owner)
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	switch len(owners) {
+	case 1:
+		who.Owner = owners[0]
+		return who, nil
+	case 0:
+		return bastion.Identity{}, fmt.Errorf("the owner of service %s has not signed in yet; they must do so once before the service can work", s.Name)
+	}
+	return bastion.Identity{}, fmt.Errorf("service %s has an owner whom several people match; name the owner by issuer#subject in the configuration", s.Name)
+}
+
+// owners lists the IDs of known people whom a service's owner may mean.
+func (k *Keeper) owners(tx store.Tx, owner string) (ids []string, err error) {
+	if !strings.Contains(owner, "#") {
+		prefix := []byte(strings.ToLower(owner) + "\x00")
+		err := tx.Scan(emailsBucket, prefix, func(key, _ []byte) (bool, error) {
+			id, ok := bytes.CutPrefix(key, prefix)
+			if ok && bytes.HasPrefix(id, []byte(k.c.Provider.Issuer+"#")) {
+				ids = append(ids, string(id))
+			}
+			return ok, nil
+		})
+		return ids, err
+	}
+	p, err := readPerson(tx, owner)
+	if err != nil || p == nil || p.Issuer != k.c.Provider.Issuer {
+		return nil, err
+	}
+	return []string{owner}, nil
+}
+
+// ForKey answers [bastion.Identities] for sessions that one key opened: the
+// identity counts while that key is bound to it, or configured for it.
+func (k *Keeper) ForKey(fingerprint string) bastion.Identities { return forKey{k, fingerprint} }
+
+type forKey struct {
+	k           *Keeper
+	fingerprint string
+}
+
+// Current implements [bastion.Identities].
+func (f forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Identity, error) {
+	if err := context.Cause(ctx); err != nil {
+		return bastion.Identity{}, err
+	}
+	now, err := f.k.Lookup(f.fingerprint)
+	if errors.Is(err, ErrUnknown) {
+		return bastion.Identity{}, fmt.Errorf("your key was unbound: %w", bastion.ErrExpired)
+	}
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	if !now.Equal(who) {
+		return bastion.Identity{}, fmt.Errorf("your key is now somebody else's: %w", ErrRevoked)
+	}
+	return now, nil
+}
+
+// Known returns an identity by its ID, with the facts of its last sign-in. It
+// is not told of one that was revoked, that a former provider vouched for, or
+// that the configuration no longer names. Expires is zero: no key is concerned.
+func (k *Keeper) Known(id string) (bastion.Identity, bool) {
+	var who bastion.Identity
+	err := k.c.DB.View(func(tx store.Tx) error {
+		for i, s := range k.services {
+			if id == Issuer+"#"+s.Name {
+				var err error
+				who, err = k.service(tx, i)
+				return err
+			}
+		}
+		p, err := readPerson(tx, id)
+		if err != nil || !k.counts(p) {
+			return errors.Join(err, ErrUnknown)
+		}
+		who = p.identity()
+		return nil
+	})
+	return who, err == nil
+}
+
+func (k *Keeper) counts(p *person) bool {
+	return p != nil && p.Issuer == k.c.Provider.Issuer && p.Revoked.IsZero()
+}
+
+// People lists the people that Known knows, ordered by ID; nobody if the store
+// cannot be read.
+func (k *Keeper) People() []bastion.Identity {
+	var people []bastion.Identity
+	err := k.c.DB.View(func(tx store.Tx) error {
+		people = nil
+		return eachPerson(tx, func(p *person) {
+			if k.counts(p) {
+				people = append(people, p.identity())
+			}
+		})
+	})
+	if err != nil {
+		return nil
+	}
+	return people
+}
+
+// Key is a key that is or was bound.
+type Key struct {
+	Fingerprint string         `json:"fingerprint"`
+	Bound       time.Time      `json:"bound"`     // first sign-in with it
+	SignedIn    time.Time      `json:"signed_in"` // last proof at the provider
+	Expires     time.Time      `json:"expires"`
+	From        bastion.Origin `json:"from"` // where the last sign-in came from
+}
+
+// Keys lists a person's keys, also those whose binding has ended.
+func (k *Keeper) Keys(id string) ([]Key, error) {
+	var keys []Key
+	err := k.c.DB.View(func(tx store.Tx) error {
+		keys = nil
+		return eachBinding(tx, id, func(f string, b *binding) error {
+			keys = append(keys, Key{f, b.Bound, b.SignedIn, k.ends(b), b.Origin})
+			return nil
+		})
+	})
+	return keys, err
+}
+
+// Unbind removes a key's binding. by is who does it: the key's own identity or
+// an administrator, which the caller has checked.
+func (k *Keeper) Unbind(by bastion.Identity, fingerprint string) error {
+	return k.c.DB.Update(func(tx store.Tx) error {
+		b, err := readBinding(tx, fingerprint)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			return fmt.Errorf("key %s: %w", bastion.VisibleLine(fingerprint), bastion.ErrNotFound)
+		}
+		if err := deleteBinding(tx, fingerprint, b); err != nil {
+			return err
+		}
+		return k.append(tx, by, EventUnbind, "key "+fingerprint+" of "+b.id())
+	})
+}
+
+// Revoke takes a person's access away and ends the bindings of all their keys.
+func (k *Keeper) Revoke(by bastion.Identity, id string) error {
+	return k.c.DB.Update(func(tx store.Tx) error {
+		p, err := k.personNamed(tx, id)
+		if err != nil {
+			return err
+		}
+		now := k.c.Now()
+		p.Revoked = now
+		if err := writePerson(tx, p); err != nil {
+			return err
+		}
+		ended := map[string]*binding{}
+		if err := eachBinding(tx, id, func(f string, b *binding) error {
+			ended[f] = b
+			return nil
+		}); err != nil {
+			return err
+		}
+		for f, b := range ended {
+			if now.Before(b.Expires) {
+				b.Expires = now
+			}
+			if err := writeBinding(tx, f, b); err != nil {
+				return err
+			}
+		}
+		return k.append(tx, by, EventRevoke, "access of "+p.Name+" ("+id+")")
+	})
+}
+
+// Restore undoes Revoke. The person's keys stay ended until they sign in again.
+func (k *Keeper) Restore(by bastion.Identity, id string) error {
+	return k.c.DB.Update(func(tx store.Tx) error {
+		p, err := k.personNamed(tx, id)
+		if err != nil {
+			return err
+		}
+		p.Revoked = time.Time{}
+		if err := writePerson(tx, p); err != nil {
+			return err
+		}
+		return k.append(tx, by, EventRestore, "access of "+p.Name+" ("+id+")")
+	})
+}
+
+func (k *Keeper) personNamed(tx store.Tx, id string) (*person, error) {
+	p, err := readPerson(tx, id)
+	if err == nil && p == nil {
+		err = fmt.Errorf("person %s: %w", bastion.VisibleLine(id), bastion.ErrNotFound)
+	}
+	return p, err
+}
+
+func (k *Keeper) append(tx store.Tx, by bastion.Identity, kind bastion.EventKind, text string) error {
+	return k.c.Append(tx, bastion.Event{At: k.c.Now(), Kind: kind, Who: by.ID(), Name: by.Name, Text: text})
+}
+
+// ---- records
+
+// The buckets of the store. The third lists fingerprints by identity, so that
+// all keys of one person are found; the fourth keeps names apart; the fifth
+// finds people by their verified address in lower case.
+const (
+	keysBucket   = "identity.keys"   // fingerprint: binding
+	peopleBucket = "identity.people" // ID: person
+	ownersBucket = "identity.owners" // ID, NUL, fingerprint: nothing
+	namesBucket  = "identity.names"  // name: ID
+	emailsBucket = "identity.emails" // e-mail, NUL, ID: nothing
+)
+
+// binding ties a key to an identity until a time.
+type binding struct {
+	Issuer   string         `json:"issuer"`
+	Subject  string         `json:"subject"`
+	Bound    time.Time      `json:"bound"`
+	Renewed  time.Time      `json:"renewed"`   // when the last sign-in was complete
+	SignedIn time.Time      `json:"signed_in"` // when the person proved themselves
+	Expires  time.Time      `json:"expires"`
+	Origin   bastion.Origin `json:"origin"`
+}
+
+func (b *binding) id() string { return bastion.Identity{Issuer: b.Issuer, Subject: b.Subject}.ID() }
+
+// person is what the provider said of somebody at their last sign-in.
+type person struct {
+	Issuer   string    `json:"issuer"`
+	Subject  string    `json:"subject"`
+	Name     string    `json:"name"`
+	Email    string    `json:"email,omitempty"` // verified, or empty
+	Groups   []string  `json:"groups,omitempty"`
+	SignedIn time.Time `json:"signed_in"`
+	Revoked  time.Time `json:"revoked,omitzero"`
+}
+
+func (p *person) id() string { return bastion.Identity{Issuer: p.Issuer, Subject: p.Subject}.ID() }
+
+func (p *person) emailKey() []byte { return []byte(strings.ToLower(p.Email) + "\x00" + p.id()) }
+
+func (p *person) identity() bastion.Identity {
+	return bastion.Identity{Issuer: p.Issuer, Subject: p.Subject, Kind: bastion.Person,
+		Name: p.Name, Email: p.Email, Groups: slices.Clone(p.Groups), SignedIn: p.SignedIn}
+}
+
+func read[T any](tx store.Tx, bucket, key string) (*T, error) {
+	b := tx.Get(bucket, []byte(key))
+	if b == nil {
+		return nil, nil
+	}
+	v := new(T)
+	if err := json.Unmarshal(b, v); err != nil {
+		return nil, fmt.Errorf("internal error: a record in %s cannot be read", bucket)
+	}
+	return v, nil
+}
+
+func write(tx store.Tx, bucket, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing a record in %s: %w", bucket, err)
+	}
+	return tx.Put(bucket, []byte(key), b)
+}
+
+func readBinding(tx store.Tx, fingerprint string) (*binding, error) {
+	return read[binding](tx, keysBucket, fingerprint)
+}
+
+func readPerson(tx store.Tx, id string) (*person, error) { return read[person](tx, peopleBucket, id) }
+
+func writePerson(tx store.Tx, p *person) error {
+	before, err := readPerson(tx, p.id())
+	if err != nil {
+		return err
+	}
+	if before != nil && before.Email != "" {
+		if err := tx.Delete(emailsBucket, before.emailKey()); err != nil {
+			return err
+		}
+	}
+	if p.Email != "" {
+		if err := tx.Put(emailsBucket, p.emailKey(), []byte{1}); err != nil {
+			return err
+		}
+	}
+	return write(tx, peopleBucket, p.id(), p)
+}
+
+func writeBinding(tx store.Tx, fingerprint string, b *binding) error {
+	if err := tx.Put(ownersBucket, []byte(b.id()+"\x00"+fingerprint), []byte{1}); err != nil {
+		return err
+	}
+	return write(tx, keysBucket, fingerprint, b)
+}
+
+func deleteBinding(tx store.Tx, fingerprint string, b *binding) error {
+	if err := tx.Delete(ownersBucket, []byte(b.id()+"\x00"+fingerprint)); err != nil {
+		return err
+	}
+	return tx.Delete(keysBucket, []byte(fingerprint))
+}
+
+// eachBinding calls f with each binding of an identity. f must not write.
+func eachBinding(tx store.Tx, id string, f func(fingerprint string, b *binding) error) error {
+	prefix := []byte(id + "\x00")
+	return tx.Scan(ownersBucket, prefix, func(key, _ []byte) (bool, error) {
+		fingerprint, ok := bytes.CutPrefix(key, prefix)
+		if !ok {
+			return false, nil
+		}
+		b, err := readBinding(tx, string(fingerprint))
+		if err != nil {
+			return false, err
+		}
+		if b == nil || b.id() != id {
+			return false, errors.New("internal error: the lists of keys disagree")
+		}
+		return true, f(string(fingerprint), b)
+	})
+}
+
+func eachPerson(tx store.Tx, f func(*person)) error {
+	return tx.Scan(peopleBucket, nil, func(_, v []byte) (bool, error) {
+		p := new(person)
+		if err := json.Unmarshal(v, p); err != nil {
+			return false, fmt.Errorf("internal error: a record in %s cannot be read", peopleBucket)
+		}
+		f(p)
+		return true, nil
+	})
+}

@@ -1,0 +1,290 @@
+package sshd
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// channel handles a channel that the client opens: the one gate for all kinds.
+func (c *conn) channel(sc *gossh.ServerConn, ch gossh.NewChannel) {
+	if err := c.d.guard("channel", func() error { return c.admitChannel(sc, ch) }); err != nil {
+		c.Close() // our own fault, and nobody knows in which state
+	}
+}
+
+func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) error {
+	// An error of Reject means that the connection is gone; so does the channel.
+	reject := func(why gossh.RejectionReason, sentence string) error {
+		ch.Reject(why, bastion.VisibleLine(sentence))
+		return nil
+	}
+	c.pace.wait(c.ctx)
+	p, ok := proofOf(sc)
+	if !ok {
+		return errors.New("internal error: a channel without an identity")
+	}
+	switch ch.ChannelType() {
+	case "session":
+	case "direct-tcpip":
+		return reject(gossh.Prohibited, "forwarding to targets is not open yet; use: ssh bastion sql TARGET")
+	default:
+		return reject(gossh.UnknownChannelType, "this bastion does not open channels of this kind")
+	}
+	if c.d.stopping.Load() {
+		return reject(gossh.Prohibited, errStopping.Error())
+	}
+	defer c.sessions.Add(-1)
+	if int(c.sessions.Add(1)) > c.d.c.Limits.Channels {
+		return reject(gossh.ResourceShortage, "too many sessions on one connection")
+	}
+	// The connection may be hours old: who is it now?
+	who, err := c.d.c.Identities.ForKey(p.origin.Key).Current(c.ctx, p.who)
+	if err == nil && !who.Equal(p.who) {
+		err = errors.New("internal error: the identity changed")
+	}
+	if err != nil {
+		return reject(gossh.Prohibited, err.Error())
+	}
+	channel, requests, err := ch.Accept()
+	if err != nil {
+		return nil // the connection is gone
+	}
+	v := c.newVisit(channel, Visitor{Identity: who, Origin: p.origin, User: sc.User()})
+	v.run(requests)
+	return nil
+}
+
+// visit is one session channel.
+type visit struct {
+	c       *conn
+	channel gossh.Channel
+	began   time.Time
+	ctx     context.Context // ends with the channel
+	end     context.CancelCauseFunc
+	done    chan struct{} // closed when the visit has been served
+	left    chan struct{} // closed when the client has closed the channel
+	breaks  chan struct{}
+	last    atomic.Int64 // when something happened, Unix nanoseconds
+
+	Visitor      // complete before it is served, unchanged from then on
+	wanted  bool // shell or exec was asked for; only run's goroutine uses it
+
+	mu       sync.Mutex // guards what follows
+	window   bastion.Window
+	brought  bastion.Window   // what the session knows
+	session  *bastion.Session // nil until it has begun
+	resizing bool             // a goroutine brings the newest size to the session
+}
+
+func (c *conn) newVisit(channel gossh.Channel, who Visitor) *visit {
+	v := &visit{c: c, channel: channel, began: time.Now(), done: make(chan struct{}), left: make(chan struct{}), breaks: make(chan struct{}, 1), Visitor: who}
+	v.ctx, v.end = context.WithCancelCause(c.ctx)
+	v.last.Store(v.began.UnixNano())
+	v.Channel, v.Interrupts, v.Env = active{channel, v}, v.breaks, map[string]string{}
+	c.d.mu.Lock()
+	c.d.visits[v] = struct{}{}
+	c.d.mu.Unlock()
+	if c.d.stopping.Load() {
+		v.end(errStopping)
+	}
+	return v
+}
+
+// active is a channel that remembers when it was used.
+type active struct {
+	gossh.Channel
+	v *visit
+}
+
+// Read implements [bastion.Channel].
+func (a active) Read(p []byte) (int, error) {
+	n, err := a.Channel.Read(p)
+	a.v.last.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// Write implements [bastion.Channel]. On a terminal only input counts as use:
+// a clock on the screen is no sign of a person.
+func (a active) Write(p []byte) (int, error) {
+	n, err := a.Channel.Write(p)
+	if !a.v.PTY {
+		a.v.last.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+var (
+	errIdle    = errors.New("nothing happened here for too long, so this session ends; connect again")
+	errLongest = errors.New("this session has lasted as long as one may; connect again")
+)
+
+// check ends what is idle or too old. The caller holds d.mu.
+func (v *visit) check(now time.Time) {
+	l := v.c.d.c.Limits
+	switch {
+	case l.Longest > 0 && now.Sub(v.began) >= l.Longest:
+		v.end(errLongest)
+	case l.Idle > 0 && now.Sub(time.Unix(0, v.last.Load())) >= l.Idle:
+		v.end(errIdle)
+	}
+}
+
+// run handles the channel's requests until the client closes it, and returns
+// when the visit is over.
+func (v *visit) run(requests <-chan *gossh.Request) {
+	defer func() {
+		v.c.d.mu.Lock()
+		delete(v.c.d.visits, v)
+		v.c.d.mu.Unlock()
+	}()
+	hurry := context.AfterFunc(v.ctx, v.hurry)
+	defer hurry()
+	served := false
+	for r := range requests {
+		v.c.pace.wait(v.ctx)
+		ok := v.request(r.Type, r.Payload)
+		if r.WantReply && r.Reply(ok, nil) != nil {
+			break // the connection is gone
+		}
+		// After the reply, so that the client hears of its request before it hears
+		// from the session.
+		if v.wanted && !served {
+			served = true
+			go v.serve() // this function waits for it
+		}
+	}
+	close(v.left)
+	v.end(errLeft)
+	if served {
+		<-v.done
+		return
+	}
+	v.channel.Close() // nobody asked for anything
+}
+
+// hurry makes sure that a visit which has ended also goes: a client that takes
+// no more bytes must not keep it.
+func (v *visit) hurry() {
+	for _, end := range []func() error{v.channel.Close, v.c.Close} {
+		t := time.NewTimer(v.c.d.c.Limits.Grace)
+		select {
+		case <-v.left:
+			t.Stop()
+			return
+		case <-t.C:
+			end()
+		}
+	}
+}
+
+// serve makes the session, does what the visitor came for and says how it went:
+// output, exit status, end of output, end of channel, in this order, so that
+// the last byte and the status arrive. An error of the last steps means that
+// the client has gone.
+func (v *visit) serve() {
+	defer close(v.done)
+	code, said := v.work()
+	if said != "" {
+		end := "\n"
+		if v.PTY {
+			end = "\r\n"
+		}
+		text := "sallyport: " + strings.TrimRight(bastion.Visible(said), "\n") + "\n"
+		v.channel.Stderr().Write([]byte(strings.ReplaceAll(text, "\n", end)))
+	}
+	v.channel.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{uint32(code)}))
+	v.channel.CloseWrite()
+	v.channel.Close()
+}
+
+// Exit codes of the door itself, from those that users know.
+const (
+	exitFailed = 1
+	exitDenied = 3
+)
+
+// work returns the exit code and what is left to say to the visitor.
+func (v *visit) work() (code int, said string) {
+	d := v.c.d
+	var s *bastion.Session
+	err := d.guard("start of a session", func() (err error) {
+		if s, err = d.c.Start(v.ctx, v.Visitor); err == nil && s == nil {
+			err = errors.New("internal error: no session")
+		}
+		return err
+	})
+	if err != nil {
+		var denied *bastion.DeniedError
+		if errors.As(err, &denied) {
+			return exitDenied, err.Error()
+		}
+		return exitFailed, err.Error()
+	}
+	d.c.Log.Info("session began", "session", s.ID(), "who", v.Identity.ID(), "name", v.Identity.Name, "from", v.Origin.Address)
+	v.attach(s)
+	code = exitFailed
+	if err := d.guard("session "+s.ID(), func() error { code = d.c.Serve(s, v.Visitor); return nil }); err != nil {
+		s.Fail(err)
+	}
+	if cause := context.Cause(s.Context()); cause != nil && !errors.Is(cause, bastion.ErrEnded) && !errors.Is(cause, context.Canceled) {
+		said = cause.Error()
+	}
+	if err := d.guard("end of session "+s.ID(), s.Close); err != nil {
+		d.c.Log.Error("session did not close well", "session", s.ID(), "error", err)
+		if said == "" {
+			said = "this session did not close well: " + err.Error()
+		}
+	}
+	d.c.Log.Info("session ended", "session", s.ID(), "who", v.Identity.ID(), "code", code, "cause", said)
+	if code < 0 || code > 255 || code == 0 && said != "" {
+		code = exitFailed
+	}
+	return code, said
+}
+
+// attach brings the size that the window has by now to the new session.
+func (v *visit) attach(s *bastion.Session) {
+	v.mu.Lock()
+	v.session, v.brought = s, v.Window
+	w := v.window
+	v.mu.Unlock()
+	v.resize(w)
+}
+
+// resize passes a new size on without waiting, because recording it may take
+// time: of several the newest wins.
+func (v *visit) resize(w bastion.Window) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.window = w
+	if s := v.session; s != nil && !v.resizing && v.window != v.brought {
+		v.resizing = true
+		v.c.d.Go(s, func() { v.bring(s) })
+	}
+}
+
+// bring ends when the session knows the newest size.
+func (v *visit) bring(s *bastion.Session) {
+	for {
+		v.mu.Lock()
+		w := v.window
+		if w == v.brought {
+			v.resizing = false
+			v.mu.Unlock()
+			return
+		}
+		v.brought = w
+		v.mu.Unlock()
+		if err := s.Terminal().Resize(w); err != nil {
+			return // the session ends, because it cannot record
+		}
+	}
+}

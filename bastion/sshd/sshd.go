@@ -1,0 +1,406 @@
+// Package sshd is the front door: it listens, proves who comes, and turns each
+// SSH session channel into a [bastion.Session].
+//
+// Who somebody is comes from one place, the permissions of the authentication
+// that succeeded, and they are made in one function, admit. Neither the name
+// before the @, nor a key that was merely offered, nor anything that a library
+// remembers of earlier attempts has a part in it. The identity is asked for
+// again at each channel, so that a connection that stays open for hours does
+// not outlive its binding.
+//
+// Of gliderlabs/ssh this package uses the handling of connections and the
+// dispatch of channels. Authentication, session channels, terminals and limits
+// are its own.
+package sshd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gliderlabs/ssh"
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// Identities is what the front door needs to know of people and keys.
+type Identities interface {
+	// Lookup returns the identity of a proved key. The error is
+	// identity.ErrUnknown or wraps bastion.ErrExpired where signing in helps.
+	Lookup(fingerprint string) (bastion.Identity, error)
+	// SignIn binds the proved key from.Key to whoever signs in.
+	SignIn(ctx context.Context, from bastion.Origin, show func(bastion.SignInPrompt) error) (bastion.Identity, error)
+	// ForKey says who somebody is now, while their key counts.
+	ForKey(fingerprint string) bastion.Identities
+}
+
+// Config is what a [Server] is made of. All fields but Limits are needed.
+type Config struct {
+	HostKeys   []gossh.Signer
+	Identities Identities
+	// Start makes the session of a visitor. Its error is shown to the visitor as
+	// it is, so it must hold no target's data.
+	Start func(context.Context, Visitor) (*bastion.Session, error)
+	// Serve does what the visitor came for and returns the exit code. When the
+	// session's context ends it must return soon; the cause is shown after it.
+	Serve  func(*bastion.Session, Visitor) int
+	Limits Limits
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// Limits bound what clients can take. Zero fields get the default.
+type Limits struct {
+	// Handshake is the time until a client has begun to exchange keys; 20 s.
+	Handshake time.Duration
+	// Login is the time until it has authenticated, in which a person may have to
+	// confirm a host key and type a passphrase; 2 min. Signing in at the provider
+	// has the time that the provider gives instead.
+	Login time.Duration
+	// Waiting is the number of connections that have not authenticated yet, in
+	// total and from one address (IPv6: one /64); 1024 and 64. Where there are
+	// more, the one with the least progress from the busiest address goes.
+	Waiting, WaitingEach int
+	// SignIns is the number of people who sign in at the provider at the same
+	// time, in total and from one address; 256 and 16.
+	SignIns, SignInsEach int
+	// Tries is the number of failed attempts to authenticate per connection; 6.
+	Tries int
+	// Channels is the number of sessions on one connection; 10.
+	Channels int
+	// Requests is the number of requests per second on one connection; 1000. More
+	// have to wait.
+	Requests int
+	// KeepAlive is the silence after which a client is asked whether it is still
+	// there; 30 s. After Misses more of them, 3, it is not.
+	KeepAlive time.Duration
+	Misses    int
+	// Idle ends a session in which nothing happened for so long, and Longest one
+	// that has lasted so long; 0 means never.
+	Idle, Longest time.Duration
+	// Drain is how long sessions may go on when the bastion stops; 0 ends them at
+	// once. Grace is how long an ended session may take to say so; 5 s.
+	Drain, Grace time.Duration
+}
+
+func (l *Limits) setDefaults() {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&l.Handshake, 20 * time.Second}, {&l.Login, 2 * time.Minute}, {&l.KeepAlive, 30 * time.Second}, {&l.Grace, 5 * time.Second}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	for _, n := range []struct {
+		field *int
+		value int
+	}{{&l.Waiting, 1024}, {&l.WaitingEach, 64}, {&l.SignIns, 256}, {&l.SignInsEach, 16}, {&l.Tries, 6}, {&l.Channels, 10}, {&l.Requests, 1000}, {&l.Misses, 3}} {
+		if *n.field <= 0 {
+			*n.field = n.value
+		}
+	}
+}
+
+// Visitor is somebody who proved who they are and wants a session.
+type Visitor struct {
+	Identity bastion.Identity
+	Origin   bastion.Origin // with the fingerprint of the proved key
+	Channel  bastion.Channel
+	// User is the name typed before the @. It says what the visitor would like,
+	// never who they are.
+	User   string
+	PTY    bool   // a terminal was asked for
+	Term   string // its TERM, "dumb" if that was odd; empty without a terminal
+	Window bastion.Window
+	// Command is the text that came with ssh, unparsed; HasCommand tells an empty
+	// one from none.
+	Command    string
+	HasCommand bool
+	Env        map[string]string // of a short list of harmless names
+	// Interrupts receives when the client sends an interrupt as a signal or a
+	// break, instead of typing it.
+	Interrupts <-chan struct{}
+}
+
+// Causes that end a session, for the person to read.
+var (
+	errLeft     = fmt.Errorf("the client left: %w", bastion.ErrEnded)
+	errStopping = errors.New("the bastion is stopping; connect again in a moment")
+	// ErrPanic is the cause where a session's own code failed.
+	ErrPanic = errors.New("internal error: this session failed and has ended; tell whoever runs the bastion")
+)
+
+// Server is the front door. Serve may be called once.
+type Server struct {
+	c        Config
+	ssh      *ssh.Server
+	base     gossh.ServerConfig // what all connections share
+	gate     *gate
+	stopping atomic.Bool
+	quiet    counters
+
+	noteMu  sync.Mutex // guards noted and unnoted
+	noted   time.Time
+	unnoted int
+
+	mu     sync.Mutex // guards what follows
+	conns  map[*conn]struct{}
+	visits map[*visit]struct{}
+	open   sync.WaitGroup // goroutines of connections and visits
+}
+
+// New makes a server.
+func New(c Config) (*Server, error) {
+	if len(c.HostKeys) == 0 || c.Identities == nil || c.Start == nil || c.Serve == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("internal error: the front door needs host keys, identities, sessions, a log and a clock")
+	}
+	c.Limits.setDefaults()
+	d := &Server{c: c, gate: newGate(c.Limits), conns: map[*conn]struct{}{}, visits: map[*visit]struct{}{}}
+	d.base = gossh.ServerConfig{
+		Config: gossh.Config{
+			KeyExchanges: []string{gossh.KeyExchangeMLKEM768X25519, gossh.KeyExchangeCurve25519},
+			Ciphers:      []string{gossh.CipherChaCha20Poly1305, gossh.CipherAES256GCM, gossh.CipherAES128GCM, gossh.CipherAES256CTR, gossh.CipherAES128CTR},
+			MACs:         []string{gossh.HMACSHA256ETM, gossh.HMACSHA512ETM},
+		},
+		PublicKeyAuthAlgorithms: []string{gossh.KeyAlgoED25519, gossh.KeyAlgoSKED25519, gossh.KeyAlgoSKECDSA256,
+			gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384, gossh.KeyAlgoECDSA521, gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSASHA512},
+		MaxAuthTries:  c.Limits.Tries,
+		ServerVersion: "SSH-2.0-Sallyport",
+	}
+	d.ssh = &ssh.Server{
+		ConnCallback: func(ctx ssh.Context, nc net.Conn) net.Conn {
+			c := nc.(*conn)
+			c.library = ctx
+			ctx.SetValue(connKey{}, c)
+			return c
+		},
+		ServerConfigCallback:     func(ctx ssh.Context) *gossh.ServerConfig { return connOf(ctx).config() },
+		ConnectionFailedCallback: func(net.Conn, error) { d.quiet.failed.Add(1) },
+		ChannelHandlers: map[string]ssh.ChannelHandler{"default": func(_ *ssh.Server, sc *gossh.ServerConn, ch gossh.NewChannel, ctx ssh.Context) {
+			connOf(ctx).channel(sc, ch)
+		}},
+		RequestHandlers: map[string]ssh.RequestHandler{"default": func(ctx ssh.Context, _ *ssh.Server, _ *gossh.Request) (bool, []byte) {
+			// Nothing is granted on a connection as a whole: no forwarding, no
+			// streams. A client's keepalive is content with a refusal, which is
+			// what OpenSSH answers too.
+			c := connOf(ctx)
+			c.pace.wait(c.ctx)
+			return false, nil
+		}},
+		SubsystemHandlers: map[string]ssh.SubsystemHandler{},
+	}
+	for _, k := range c.HostKeys {
+		d.ssh.AddHostKey(k)
+	}
+	return d, nil
+}
+
+type connKey struct{}
+
+func connOf(ctx ssh.Context) *conn { return ctx.Value(connKey{}).(*conn) }
+
+// Serve accepts connections until ctx ends, then drains: new ones are refused,
+// sessions may go on for a while, then end with a cause. It closes the listener
+// and returns nil if everybody has gone, or why it could not go on.
+func (d *Server) Serve(ctx context.Context, l net.Listener) error {
+	closing := context.AfterFunc(ctx, func() { l.Close() })
+	defer closing()
+	sweeping, stop := context.WithCancel(context.Background())
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { d.sweep(sweeping) })
+	err := d.accept(ctx, l)
+	if cerr := l.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
+		err = cerr
+	}
+	err = errors.Join(err, d.drain())
+	stop()
+	sweeper.Wait()
+	return err
+}
+
+func (d *Server) accept(ctx context.Context, l net.Listener) error {
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				nc.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accepting connections: %w", err)
+		case err != nil:
+			// Out of descriptors, or a client that left the queue: it passes.
+			if pause = min(max(2*pause, 5*time.Millisecond), time.Second); pause == time.Second {
+				d.c.Log.Warn("cannot accept connections; trying again", "error", err)
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		pause = 0
+		c := d.newConn(nc)
+		d.open.Go(func() {
+			defer c.Close()
+			// A fault in the handshake must cost one connection, not all.
+			d.guard("connection", func() error { d.ssh.HandleConn(c); return nil })
+		})
+	}
+}
+
+// drain ends what is left.
+func (d *Server) drain() error {
+	d.stopping.Store(true)
+	d.mu.Lock()
+	var unused []*conn
+	for c := range d.conns {
+		if c.sessions.Load() == 0 {
+			unused = append(unused, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range unused {
+		c.Close()
+	}
+	gone := make(chan struct{})
+	go func() { d.open.Wait(); close(gone) }() // ends with the last connection
+	wait := func(t time.Duration) bool {
+		timer := time.NewTimer(t)
+		defer timer.Stop()
+		// The client hangs up after its last session; do not wait for it.
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-gone:
+				return true
+			case <-timer.C:
+				return false
+			case <-tick.C:
+				d.mu.Lock()
+				n := len(d.visits)
+				d.mu.Unlock()
+				if n == 0 {
+					return true
+				}
+			}
+		}
+	}
+	if !wait(d.c.Limits.Drain) {
+		d.mu.Lock()
+		for v := range d.visits {
+			v.end(errStopping)
+		}
+		d.mu.Unlock()
+		wait(2 * d.c.Limits.Grace)
+	}
+	d.mu.Lock()
+	left := len(d.visits)
+	conns := make([]*conn, 0, len(d.conns))
+	for c := range d.conns {
+		conns = append(conns, c)
+	}
+	d.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	timer := time.NewTimer(d.c.Limits.Grace)
+	defer timer.Stop()
+	select {
+	case <-gone:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%d sessions did not end in time", left)
+	}
+}
+
+// sweep looks after connections and sessions at intervals. One goroutine for
+// all keeps an idle session small.
+func (d *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(max(d.c.Limits.KeepAlive/6, 10*time.Millisecond))
+	defer tick.Stop()
+	told := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		d.mu.Lock()
+		for c := range d.conns {
+			c.check(now)
+		}
+		for v := range d.visits {
+			v.check(now)
+		}
+		d.mu.Unlock()
+		if now.Sub(told) >= time.Minute {
+			told = now
+			d.quiet.tell(d.c.Log)
+		}
+	}
+}
+
+// counters count what happens before anybody is known. They are told once a
+// minute, so that no stranger can fill the log.
+type counters struct{ failed, evicted, crowded atomic.Int64 }
+
+func (q *counters) tell(log *slog.Logger) {
+	f, e, w := q.failed.Swap(0), q.evicted.Swap(0), q.crowded.Swap(0)
+	if f+e+w > 0 {
+		log.Info("connections that did not authenticate", "failed", f, "evicted", e, "sign-ins refused", w)
+	}
+}
+
+// note logs what clients can cause as often as they like: once in ten seconds,
+// with the number of times that were left out. The cause may quote a provider.
+func (d *Server) note(what string, err error) {
+	d.noteMu.Lock()
+	defer d.noteMu.Unlock()
+	now := time.Now()
+	if now.Sub(d.noted) < 10*time.Second {
+		d.unnoted++
+		return
+	}
+	cause := ""
+	if c := errors.Unwrap(err); c != nil {
+		cause = bastion.VisibleLine(c.Error())
+		cause = cause[:min(len(cause), 300)]
+	}
+	d.c.Log.Warn(what, "error", err, "cause", cause, "left out", d.unnoted)
+	d.noted, d.unnoted = now, 0
+}
+
+// guard runs f and turns a panic into ErrPanic. The log gets the stack but not
+// the panic's value, which may hold a target's data.
+func (d *Server) guard(what string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.c.Log.Error("panic", "in", what, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = ErrPanic
+		}
+	}()
+	return f()
+}
+
+// Go runs f in a goroutine that belongs to a session: a panic there ends that
+// session and no other.
+func (d *Server) Go(s *bastion.Session, f func()) {
+	go func() { // ends with f
+		if err := d.guard("goroutine of session "+s.ID(), func() error { f(); return nil }); err != nil {
+			s.Fail(err)
+		}
+	}()
+}

@@ -1,0 +1,272 @@
+package recordings_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/recordings"
+)
+
+// child prepares this test binary to run as a child process.
+func child(t *testing.T, what string, env ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(append(os.Environ(), childEnv+"="+what), env...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// streamed is byte i of all that a child writes.
+func streamed(i int) byte { return byte(i*7 ^ i>>8 ^ i>>16) }
+
+// childWrite records output and events until it is killed. What a recorder
+// accepted it reports on standard output: that stands for a person who sees the
+// output, and for a target that executes a statement.
+func childWrite() error {
+	db, err := store.Open(os.Getenv("DIR"))
+	if err != nil {
+		return err
+	}
+	a, err := recordings.New(db, time.Now)
+	if err != nil {
+		return err
+	}
+	id := os.Getenv("SESSION")
+	r, err := a.Start(bastion.Recording{ID: id, Who: alice})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	report := func(kind byte, n int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		_, err := os.Stdout.Write(append([]byte{kind}, binary.BigEndian.AppendUint64(nil, uint64(n))...))
+		return err
+	}
+	failed := make(chan error, 2)
+	go func() {
+		for sent := 0; ; {
+			size := 1 + rand.IntN(200)
+			if rand.IntN(10) == 0 {
+				size = rand.IntN(3 << 20)
+			}
+			p := make([]byte, size)
+			for i := range p {
+				p[i] = streamed(sent + i)
+			}
+			if err := r.Output(p); err != nil {
+				failed <- err
+				return
+			}
+			sent += len(p)
+			if err := report('o', sent); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	go func() {
+		for n := 1; ; n++ {
+			if err := r.Event(decision(id, alice, "t", "allow", fmt.Sprint("statement ", n))); err != nil {
+				failed <- err
+				return
+			}
+			if err := report('e', n); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	return <-failed
+}
+
+// Killed at any moment, the bastion leaves recordings that hold at least what
+// people saw and targets executed.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	auditor := scope(t, axel, true)
+	partial := 0
+	const rounds = 40
+	for round := range rounds {
+		id := fmt.Sprint("s", round)
+		cmd := child(t, "write", "DIR="+dir, "SESSION="+id)
+		out, err := cmd.StdoutPipe()
+		must(t, err)
+		must(t, cmd.Start())
+		sent := map[byte]int{}
+		in := bufio.NewReader(out)
+		read := func() bool {
+			var b [9]byte
+			if _, err := io.ReadFull(in, b[:]); err != nil {
+				return false
+			}
+			sent[b[0]] = int(binary.BigEndian.Uint64(b[1:]))
+			return true
+		}
+		for range rand.IntN(80) + 1 {
+			if !read() {
+				t.Fatal("the child ended by itself")
+			}
+		}
+		must(t, cmd.Process.Kill())
+		for read() { // what it had still said
+		}
+		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("the child: %v", err)
+		}
+
+		db, err := store.Open(dir)
+		must(t, err)
+		a, err := recordings.New(db, time.Now)
+		must(t, err)
+		r, err := a.Replay(t.Context(), auditor, id)
+		must(t, err)
+		total := 0
+		for _, c := range chunks(t, r) {
+			for i, b := range c.Output {
+				if b != streamed(total+i) {
+					t.Fatalf("round %d: byte %d differs", round, total+i)
+				}
+			}
+			total += len(c.Output)
+		}
+		m, events := r.Recording(), r.Events()
+		if total < sent['o'] || len(events) < sent['e'] {
+			t.Errorf("round %d: %d bytes and %d events recorded, %d and %d let out", round, total, len(events), sent['o'], sent['e'])
+		}
+		if total > sent['o'] || len(events) > sent['e'] {
+			partial++
+		}
+		for i, e := range events {
+			if e.Text != fmt.Sprint("statement ", i+1) {
+				t.Errorf("round %d: event %d is %q", round, i, e.Text)
+			}
+		}
+		if !m.Broken || m.End.IsZero() || m.Bytes != int64(total) || m.Operations != len(events) {
+			t.Errorf("round %d: %d bytes, %d events, but %+v", round, total, len(events), m)
+		}
+		must(t, db.Close())
+	}
+	t.Logf("in %d of %d rounds the recording was ahead when the process died", partial, rounds)
+}
+
+// childFull fills the disk, as a limit on the size of files does, and then makes room.
+func childFull() error {
+	signal.Ignore(syscall.SIGXFSZ) // writes fail instead
+	db, err := store.Open(os.Getenv("DIR"))
+	if err != nil {
+		return err
+	}
+	a, err := recordings.New(db, time.Now)
+	if err != nil {
+		return err
+	}
+	r, err := a.Start(bastion.Recording{ID: "full", Who: alice})
+	if err != nil {
+		return err
+	}
+	other, err := a.Start(bastion.Recording{ID: "other", Who: alice})
+	if err != nil {
+		return err
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: limit.Max}); err != nil {
+		return err
+	}
+	event := decision("full", alice, "t", "allow", "x")
+	sent := 0
+	var first error
+	for first == nil {
+		p := make([]byte, 1000)
+		for i := range p {
+			p[i] = streamed(sent + i)
+		}
+		if first = r.Output(p); first == nil {
+			sent += len(p)
+		}
+		if sent > 2<<20 {
+			return errors.New("the disk did not fill")
+		}
+	}
+	if !strings.Contains(first.Error(), syscall.EFBIG.Error()) {
+		return fmt.Errorf("the error does not say why: %w", first)
+	}
+	sticky := func(when string) error {
+		for _, err := range []error{r.Output([]byte("x")), r.Event(event), r.Resize(80, 24), r.Output(nil)} {
+			if err != first {
+				return fmt.Errorf("%s: %v instead of %v", when, err, first)
+			}
+		}
+		return nil
+	}
+	if err := sticky("full"); err != nil {
+		return err
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	if err := sticky("after room was made"); err != nil {
+		return err
+	}
+	if err := other.Output([]byte("the store works again")); err != nil {
+		return fmt.Errorf("another session, after room was made: %w", err)
+	}
+	if err := r.Close(); err != first {
+		return fmt.Errorf("closing: %v instead of %v", err, first)
+	}
+	if err := other.Close(); err != nil {
+		return err
+	}
+	_, err = fmt.Println(sent)
+	return errors.Join(err, db.Close())
+}
+
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	out, err := child(t, "full", "DIR="+dir).Output()
+	must(t, err)
+	var sent int
+	_, err = fmt.Sscan(string(out), &sent)
+	must(t, err)
+	db, err := store.Open(dir)
+	must(t, err)
+	defer db.Close()
+	a, err := recordings.New(db, time.Now)
+	must(t, err)
+	r := replay(t, a, scope(t, alice, false), "full")
+	total := 0
+	for _, c := range chunks(t, r) {
+		for i, b := range c.Output {
+			if b != streamed(total+i) {
+				t.Fatalf("byte %d differs", total+i)
+			}
+		}
+		total += len(c.Output)
+	}
+	m := r.Recording()
+	if sent == 0 || total < sent || !m.Broken || m.End.IsZero() || m.Bytes != int64(total) {
+		t.Errorf("%d bytes let out, %d recorded, %+v", sent, total, m)
+	}
+	if o := replay(t, a, scope(t, alice, false), "other").Recording(); o.Broken {
+		t.Error("the other session's recording is broken too")
+	}
+}

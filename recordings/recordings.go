@@ -1,0 +1,185 @@
+// Package recordings keeps the proof of what happened: one log of events for
+// the whole bastion, and for each session a recording of what the person saw.
+//
+// Everything is on disk before the call that brought it returns, so that a
+// recording is never behind what a person saw or a target executed.
+package recordings
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/store"
+)
+
+// The buckets. A number in a key is 8 bytes, big-endian, so that keys sort as
+// numbers do. Names of people and targets stand in keys as hashes of one
+// length: no name can pass for the beginning of another.
+const (
+	eventBucket   = "recordings.event"             // number → event
+	sessionBucket = "recordings.event.session"     // session, 0, number
+	personBucket  = "recordings.event.person"      // person, number
+	historyBucket = "recordings.event.history"     // person and target, number → hash of the text
+	metaBucket    = "recordings.recording"         // start, session → recording
+	ownerBucket   = "recordings.recording.person"  // person, start, session
+	idBucket      = "recordings.recording.session" // session → key in metaBucket
+	liveBucket    = "recordings.recording.live"    // session → key in metaBucket
+	chunkBucket   = "recordings.chunk"             // session, 0, number → chunk
+	peopleBucket  = "recordings.people"            // person → identity's ID
+	boundBucket   = "recordings.bound"             // "longest" → length of the longest recording
+)
+
+// Archive keeps recordings and events. It implements [bastion.Archive]. The zero
+// Archive refuses. It is safe for concurrent use.
+type Archive struct {
+	db  *store.DB
+	now func() time.Time
+}
+
+var errZero = errors.New("internal error: an archive or recorder that was not opened")
+
+// New opens the archive in a store that nobody else has open. Recordings that
+// were never sealed, because the bastion died, are sealed as broken: they end
+// with the last thing that they hold.
+func New(db *store.DB, now func() time.Time) (*Archive, error) {
+	if db == nil || now == nil {
+		return nil, errZero
+	}
+	err := db.Update(func(tx store.Tx) error {
+		var ids []string
+		err := tx.Scan(liveBucket, nil, func(k, _ []byte) (bool, error) {
+			ids = append(ids, string(k))
+			return true, nil
+		})
+		for _, id := range ids {
+			if err == nil {
+				err = seal(tx, id, 0, true)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening recordings: %w", err)
+	}
+	return &Archive{db: db, now: now}, nil
+}
+
+// entry is a recording as it is kept. While it lives, Length and Bytes are in
+// its last chunk alone, so that output need not write the entry each time.
+type entry struct {
+	bastion.Recording
+	Votes int `json:"votes,omitempty"`
+}
+
+// busy reports whether the session did more than look around.
+func (e entry) busy() bool { return len(e.Targets) > 0 || e.Votes > 0 }
+
+// load returns the entry of a session and its key, or a nil key.
+func load(tx store.Tx, id string) (key []byte, e entry, err error) {
+	if checkID(id) != nil {
+		return nil, e, nil
+	}
+	key = tx.Get(idBucket, []byte(id))
+	if key == nil {
+		return nil, e, nil
+	}
+	e, err = decode(tx.Get(metaBucket, key))
+	return key, e, err
+}
+
+func decode(v []byte) (entry, error) {
+	var e entry
+	if err := json.Unmarshal(v, &e); err != nil {
+		return e, fmt.Errorf("reading a recording's description: %w", err)
+	}
+	return e, nil
+}
+
+func save(tx store.Tx, key []byte, e entry) error {
+	v, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("writing a recording's description: %w", err)
+	}
+	return tx.Put(metaBucket, key, v)
+}
+
+// seal ends a recording at the length that its recorder gives. A broken one ends
+// at its last chunk or event, if that is later.
+func seal(tx store.Tx, id string, length time.Duration, broken bool) error {
+	key, e, err := load(tx, id)
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		return fmt.Errorf("internal error: recording %q has no description", id)
+	}
+	if err := measure(tx, &e); err != nil {
+		return err
+	}
+	if !broken || length > e.Length {
+		e.Length = length
+	}
+	e.End, e.Broken = e.Start.Add(e.Length), broken
+	if err := save(tx, key, e); err != nil {
+		return err
+	}
+	if v := tx.Get(boundBucket, []byte("longest")); len(v) != 8 || binary.BigEndian.Uint64(v) < uint64(e.Length) {
+		if err := tx.Put(boundBucket, []byte("longest"), number(uint64(e.Length))); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(liveBucket, []byte(id))
+}
+
+// measure sets Length and Bytes from what the recording holds.
+func measure(tx store.Tx, e *entry) error {
+	prefix := sessionPrefix(e.ID)
+	if k, v := last(tx, chunkBucket, prefix); k != nil {
+		c, err := parseChunk(v)
+		if err != nil {
+			return damaged(e.ID, err)
+		}
+		e.Length, e.Bytes = max(e.Length, c.at), c.total
+	}
+	if k, _ := last(tx, sessionBucket, prefix); k != nil {
+		ev, err := parseEvent(tx.Get(eventBucket, k[len(prefix):]))
+		if err != nil {
+			return err
+		}
+		e.Length = max(e.Length, ev.Offset)
+	}
+	return nil
+}
+
+func damaged(id string, err error) error {
+	return fmt.Errorf("the recording of session %s is damaged: %w", id, err)
+}
+
+// last returns the last pair whose key begins with the prefix, or nil.
+func last(tx store.Tx, bucket string, prefix []byte) (key, value []byte) {
+	// The function that is called returns no error, and a scan has none of its own.
+	_ = tx.ScanBack(bucket, highest(prefix), func(k, v []byte) (bool, error) {
+		if hasPrefix(k, prefix) {
+			key, value = k, v
+		}
+		return false, nil
+	})
+	return key, value
+}
+
+// checkID refuses names of sessions that could be mistaken for another key.
+func checkID(id string) error {
+	if id == "" || len(id) > 64 {
+		return fmt.Errorf("internal error: a session's name has %d bytes, and 1 to 64 are allowed", len(id))
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return errors.New("internal error: a session's name has characters other than printable ASCII")
+		}
+	}
+	return nil
+}
