@@ -528,3 +528,30 @@ func TestFileTwiceAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Many people ask and take back at once, so that one commit both fills and
+// empties the lists: nobody waits for ever, and nothing is left open.
+func TestManyAskAtOnce(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	var crowd []func()
+	for n := range 40 {
+		crowd = append(crowd, func() {
+			for i := range 100 {
+				r, err := w.File(t.Context(), ask(alice, plan(number(1000*n+i)), need(1, "reviewer")))
+				if err == nil {
+					_, err = w.Withdraw(t.Context(), alice, r.ID)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	together(crowd...)
+	open, err := w.Requests(t.Context(), axel, bastion.RequestFilter{Open: true})
+	all, aerr := w.Requests(t.Context(), axel, bastion.RequestFilter{Limit: 1 << 20})
+	if errors.Join(err, aerr) != nil || len(open) != 0 || len(all) != 4000 {
+		t.Errorf("%d open, %d in all; %v %v", len(open), len(all), err, aerr)
+	}
+}

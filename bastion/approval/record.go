@@ -129,8 +129,23 @@ func exact(tx store.Tx, who, digest string) uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
+// oldest lists all numbers under a subject, oldest first.
+func oldest(tx store.Tx, bucket string, s subject) ([]uint64, error) {
+	var ids []uint64
+	err := tx.Scan(bucket, s.key(0), func(k, _ []byte) (bool, error) {
+		if !bytes.HasPrefix(k, s[:]) || len(k) != len(s)+8 {
+			return false, nil
+		}
+		ids = append(ids, binary.BigEndian.Uint64(k[len(s):]))
+		return true, nil
+	})
+	return ids, err
+}
+
 // newest lists the numbers under a subject, newest first, at most limit; 0
-// means all of them.
+// means all of them. It is for read transactions: where a write transaction,
+// whose commit may be shared, has emptied pages, bbolt's cursor can go
+// backwards for ever (v1.5.0, Cursor.Last calling prev at the first page).
 func newest(tx store.Tx, bucket string, s subject, limit int) ([]uint64, error) {
 	var ids []uint64
 	err := tx.ScanBack(bucket, s.key(1<<64-1), func(k, _ []byte) (bool, error) {

@@ -133,7 +133,7 @@ func (w *work) log(r record, by author, e bastion.Event) error {
 
 // room refuses a requester who has too many open requests.
 func (w *work) room(who bastion.Identity) error {
-	ids, err := newest(w.tx, openBucket, requester(who.ID()), 0)
+	ids, err := oldest(w.tx, openBucket, requester(who.ID()))
 	if err != nil {
 		return err
 	}

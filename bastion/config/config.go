@@ -54,12 +54,15 @@ type Provider struct {
 
 // Limits keep a crowd, or somebody who pretends to be one, from taking the bastion.
 type Limits struct {
-	Handshake   time.Duration // from the TCP connection to a proved key
-	Connections int           // at the same time, from everywhere
-	PerAddress  int           // at the same time, from one address
-	Sessions    int           // at the same time, on one connection
-	Attempts    int           // failed proofs of a key on one connection
-	Keepalive   time.Duration // between two questions whether a silent client is still there
+	Handshake         time.Duration // from the TCP connection until keys are exchanged
+	Login             time.Duration // until a key is proved; signing in at the provider has the provider's time
+	Waiting           int           // connections that have not logged in yet
+	WaitingPerAddress int           // the same, from one address
+	Sessions          int           // at the same time, on one connection
+	Attempts          int           // failed proofs of a key on one connection
+	Keepalive         time.Duration // of silence until a client is asked whether it is still there
+	Idle              time.Duration // without a key or an answer until a session ends; 0 means never
+	Longest           time.Duration // that a session may last; 0 means for ever
 }
 
 // Service is an identity of a machine, with keys of its own.
@@ -92,12 +95,13 @@ func Defaults() Config {
 		},
 		Binding: 12 * time.Hour,
 		Limits: Limits{
-			Handshake:   20 * time.Second,
-			Connections: 2000,
-			PerAddress:  100,
-			Sessions:    10,
-			Attempts:    6,
-			Keepalive:   30 * time.Second,
+			Handshake:         20 * time.Second,
+			Login:             2 * time.Minute,
+			Waiting:           1024,
+			WaitingPerAddress: 64,
+			Sessions:          10,
+			Attempts:          6,
+			Keepalive:         30 * time.Second,
 		},
 	}
 }
@@ -260,12 +264,15 @@ func (r *reader) limits(n ast.Node, l *Limits) {
 		}
 	}
 	r.mapping(n, "limits", fields{
-		"handshake":   func(n ast.Node) { l.Handshake = r.positive(n, "handshake") },
-		"keepalive":   func(n ast.Node) { l.Keepalive = r.positive(n, "keepalive") },
-		"connections": count(&l.Connections, "connections"),
-		"per_address": count(&l.PerAddress, "per_address"),
-		"sessions":    count(&l.Sessions, "sessions"),
-		"attempts":    count(&l.Attempts, "attempts"),
+		"handshake":           func(n ast.Node) { l.Handshake = r.positive(n, "handshake") },
+		"login":               func(n ast.Node) { l.Login = r.positive(n, "login") },
+		"keepalive":           func(n ast.Node) { l.Keepalive = r.positive(n, "keepalive") },
+		"idle":                func(n ast.Node) { l.Idle = r.positive(n, "idle") },
+		"longest":             func(n ast.Node) { l.Longest = r.positive(n, "longest") },
+		"waiting":             count(&l.Waiting, "waiting"),
+		"waiting_per_address": count(&l.WaitingPerAddress, "waiting_per_address"),
+		"sessions":            count(&l.Sessions, "sessions"),
+		"attempts":            count(&l.Attempts, "attempts"),
 	})
 }
 

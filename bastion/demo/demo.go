@@ -24,10 +24,8 @@ import (
 
 	"github.com/sallyport/sallyport/bastion/demo/idp"
 	"github.com/sallyport/sallyport/bastion/demo/pgserver"
+	"github.com/sallyport/sallyport/testdata/policies"
 )
-
-//go:embed policy.yaml
-var policy []byte
 
 //go:embed config.yaml
 var config string
@@ -111,7 +109,7 @@ func (w *World) write(o Options) error {
 		}
 	}
 	if _, err := os.Stat(w.path("policy.yaml")); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(w.path("policy.yaml"), policy, 0o600); err != nil {
+		if err := os.WriteFile(w.path("policy.yaml"), policies.Demo, 0o600); err != nil {
 			return err
 		}
 	}

@@ -116,7 +116,7 @@ func New(c Config) (*Keeper, error) {
 
 func (k *Keeper) addService(i int, s Service) error {
 	if s.Name == "" || len(s.Name) > maxName || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-		return fmt.Errorf("service %q: a name is made of lower case letters, digits and - _ .", s.Name)
+		return fmt.Errorf("service %q: a name is made of lower case letters, digits, dots, hyphens and underscores", s.Name)
 	}
 	for _, other := range k.services[:i] {
 		if other.Name == s.Name {

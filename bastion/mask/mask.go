@@ -71,6 +71,10 @@ type Column struct {
 	Name    string
 	Sources []string // schema.table.column
 	Proven  bool     // Sources is complete: nothing else flows in
+	// Derived says that values are computed from the sources. A mask that keeps a
+	// part of a value would keep a part of something else (reverse(email) ends in
+	// the name), so hidden values of such a column are redacted.
+	Derived bool
 }
 
 // Rules decide how each column of an answer is hidden. The zero Rules hide
@@ -119,6 +123,9 @@ func (r Rules) Kind(c Column) Kind {
 	for _, s := range c.Sources {
 		k = min(k, r.Source(s))
 	}
+	if c.Derived && k != Clear && k != Null {
+		return Redact
+	}
 	return k
 }
 
@@ -156,26 +163,33 @@ func (r Rules) source(column string) (Kind, bool) {
 	return k, lookup
 }
 
-// glob matches s against a pattern whose * stands for any run of characters.
+// glob matches s against a pattern whose * stands for any run of characters. It
+// takes at most len(pattern) times len(s) steps.
 func glob(pattern, s string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !strings.HasPrefix(s, head) {
-		return false
-	}
-	if !star {
-		return len(s) == len(head)
-	}
-	s = s[len(head):]
-	for {
-		if glob(rest, s) {
-			return true
-		}
-		if s == "" {
+	p, i, star, from := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && pattern[p] == s[i]:
+			p++
+			i++
+		case star >= 0: // let the last star take one character more
+			from++
+			p, i = star+1, from
+		default:
 			return false
 		}
-		s = s[1:]
 	}
+	return strings.Trim(pattern[p:], "*") == ""
 }
+
+// String tells how many labels there are, and nothing of the key.
+func (r Rules) String() string { return fmt.Sprintf("mask rules with %d labels", len(r.labels)) }
+
+// GoString is String, for %#v.
+func (r Rules) GoString() string { return r.String() }
 
 // Apply hides value v by kind k; nil stands for NULL. The result never shares
 // memory with v unless k is Clear.

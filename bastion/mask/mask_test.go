@@ -1,6 +1,7 @@
 package mask_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -106,6 +107,37 @@ func TestApply(t *testing.T) {
 	}
 	if got := string(none.Apply(mask.Pseudonym, []byte("ann"))); got != mask.Redacted {
 		t.Errorf("without a key a pseudonym could be computed by anyone: %s", got)
+	}
+}
+
+func TestKeyDoesNotPrint(t *testing.T) {
+	r, err := mask.NewRules([]byte("hunter2hunter2"), mask.Label{Pattern: "a.b.c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(f, struct{ R mask.Rules }{r}) + fmt.Sprintf(f, r); strings.Contains(got, "hunter2") || strings.Contains(got, "104 117") {
+			t.Errorf("%s prints %s", f, got)
+		}
+	}
+}
+
+func TestManyStars(t *testing.T) {
+	r := rules(t, mask.Label{Pattern: "a.b." + strings.Repeat("*a", 40) + "b"})
+	if r.Source("a.b."+strings.Repeat("a", 4000)) != mask.Clear {
+		t.Error("it matched")
+	}
+	if r.Source("a.b."+strings.Repeat("a", 4000)+"b") != mask.Redact {
+		t.Error("it did not match")
+	}
+}
+
+func TestDerivedValuesAreNotShownInPart(t *testing.T) {
+	r := rules(t, mask.Label{Pattern: "a.b.email", Kind: mask.Email}, mask.Label{Pattern: "a.b.birth", Kind: mask.Null})
+	for source, want := range map[string]mask.Kind{"a.b.email": mask.Redact, "a.b.birth": mask.Null, "a.b.id": mask.Clear} {
+		if got := r.Kind(mask.Column{Proven: true, Derived: true, Sources: []string{source}}); got != want {
+			t.Errorf("%s: %v, want %v", source, got, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -462,6 +463,10 @@ func TestSemantics(t *testing.T) {
 		{"an ask grants no name that it does not match exactly", `
   - { name: a, roles: [dev], targets: all, rules: [{ name: maybe, verbs: [select], on: ["open.*"], effect: ask, approvals: [{role: boss}] }] }`,
 			dev, op(staging, "select open.a.b"), bastion.Decision{}, ""},
+		{"an allow says nothing about a name that it does not match exactly", `
+  - { name: a, roles: [dev], targets: all, fresh: 1h, rules: [{ name: yes, verbs: [select], on: [public.orders], effect: allow }] }
+  - { name: b, roles: [dev], targets: all, rules: [{ name: yes, verbs: [select], effect: allow }] }`,
+			dev, op(staging, "select public.Orders"), allow, "b/yes"},
 		{"the first of two denials is named", `
   - { name: b, roles: [dev], targets: all, rules: [{ name: one, verbs: [drop], effect: deny }] }
   - { name: a, roles: [dev], targets: all, rules: [{ name: two, verbs: [delete], effect: deny }] }`,
@@ -676,4 +681,43 @@ func golden(t *testing.T, name, got string) {
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
+}
+
+// TestManyPeopleAtOnce has more sets of roles than a policy keeps in memory, asked
+// for by several people at the same time.
+func TestManyPeopleAtOnce(t *testing.T) {
+	f := policy.File{Pos: at, Version: policy.Number{N: 1, Pos: at}}
+	const roles = 11
+	for i := range roles {
+		name := fmt.Sprint("r", i)
+		f.Roles = append(f.Roles, policy.Role{Name: word(name), Groups: words(name), Duties: words("execute")})
+		f.Bundles = append(f.Bundles, policy.Bundle{Name: word(name), Roles: words(name), Targets: policy.Selector{Pos: at, All: true},
+			Rules: []policy.Rule{{Name: word("r"), Verbs: words("connect", "select"), On: nil, Effect: word("allow")},
+				{Name: word("own"), Verbs: words("insert"), On: words("public." + name), Effect: word("allow")}}})
+	}
+	p, problems := policy.New(f, all())
+	if p == nil {
+		t.Fatal(problems)
+	}
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for set := range 1 << roles {
+				who := person("p")
+				for i := range roles {
+					if set&(1<<i) != 0 {
+						who.Groups = append(who.Groups, fmt.Sprint("r", i))
+					}
+				}
+				mine := set&(1<<worker) != 0
+				if d := p.Decide(who, op(staging, fmt.Sprint("insert public.r", worker))); (d.Effect == bastion.Allow) != mine {
+					t.Errorf("roles %b: %s", set, d.Effect)
+				}
+				if p.Access(who, staging).Visible() != (set != 0) {
+					t.Errorf("roles %b: visible is wrong", set)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

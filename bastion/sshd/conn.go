@@ -120,6 +120,7 @@ func (c *conn) Close() error {
 		c.d.mu.Lock()
 		delete(c.d.conns, c)
 		c.d.mu.Unlock()
+		c.d.forgotten()
 	})
 	return err
 }

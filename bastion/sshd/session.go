@@ -73,6 +73,7 @@ type visit struct {
 	left    chan struct{} // closed when the client has closed the channel
 	breaks  chan struct{}
 	last    atomic.Int64 // when something happened, Unix nanoseconds
+	hurried atomic.Bool
 
 	Visitor      // complete before it is served, unchanged from then on
 	wanted  bool // shell or exec was asked for; only run's goroutine uses it
@@ -144,6 +145,7 @@ func (v *visit) run(requests <-chan *gossh.Request) {
 		v.c.d.mu.Lock()
 		delete(v.c.d.visits, v)
 		v.c.d.mu.Unlock()
+		v.c.d.forgotten()
 	}()
 	hurry := context.AfterFunc(v.ctx, v.hurry)
 	defer hurry()
@@ -173,6 +175,9 @@ func (v *visit) run(requests <-chan *gossh.Request) {
 // hurry makes sure that a visit which has ended also goes: a client that takes
 // no more bytes must not keep it.
 func (v *visit) hurry() {
+	if !v.hurried.CompareAndSwap(false, true) {
+		return
+	}
 	for _, end := range []func() error{v.channel.Close, v.c.Close} {
 		t := time.NewTimer(v.c.d.c.Limits.Grace)
 		select {
@@ -230,10 +235,14 @@ func (v *visit) work() (code int, said string) {
 	}
 	d.c.Log.Info("session began", "session", s.ID(), "who", v.Identity.ID(), "name", v.Identity.Name, "from", v.Origin.Address)
 	v.attach(s)
+	// Not after Serve has returned by itself: a slow line may still be carrying
+	// its last bytes.
+	hurry := context.AfterFunc(s.Context(), v.hurry)
 	code = exitFailed
 	if err := d.guard("session "+s.ID(), func() error { code = d.c.Serve(s, v.Visitor); return nil }); err != nil {
 		s.Fail(err)
 	}
+	hurry()
 	if cause := context.Cause(s.Context()); cause != nil && !errors.Is(cause, bastion.ErrEnded) && !errors.Is(cause, context.Canceled) {
 		said = cause.Error()
 	}

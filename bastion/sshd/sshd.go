@@ -154,7 +154,9 @@ type Server struct {
 	mu     sync.Mutex // guards what follows
 	conns  map[*conn]struct{}
 	visits map[*visit]struct{}
-	open   sync.WaitGroup // goroutines of connections and visits
+
+	open  sync.WaitGroup // connections
+	fewer chan struct{}  // receives after a connection or a visit ended
 }
 
 // New makes a server.
@@ -163,7 +165,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("internal error: the front door needs host keys, identities, sessions, a log and a clock")
 	}
 	c.Limits.setDefaults()
-	d := &Server{c: c, gate: newGate(c.Limits), conns: map[*conn]struct{}{}, visits: map[*visit]struct{}{}}
+	d := &Server{c: c, gate: newGate(c.Limits), conns: map[*conn]struct{}{}, visits: map[*visit]struct{}{}, fewer: make(chan struct{}, 1)}
 	d.base = gossh.ServerConfig{
 		Config: gossh.Config{
 			KeyExchanges: []string{gossh.KeyExchangeMLKEM768X25519, gossh.KeyExchangeCurve25519},
@@ -262,66 +264,64 @@ func (d *Server) accept(ctx context.Context, l net.Listener) error {
 // drain ends what is left.
 func (d *Server) drain() error {
 	d.stopping.Store(true)
-	d.mu.Lock()
-	var unused []*conn
-	for c := range d.conns {
-		if c.sessions.Load() == 0 {
-			unused = append(unused, c)
-		}
-	}
-	d.mu.Unlock()
-	for _, c := range unused {
-		c.Close()
-	}
-	gone := make(chan struct{})
-	go func() { d.open.Wait(); close(gone) }() // ends with the last connection
-	wait := func(t time.Duration) bool {
-		timer := time.NewTimer(t)
-		defer timer.Stop()
-		// The client hangs up after its last session; do not wait for it.
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-gone:
-				return true
-			case <-timer.C:
-				return false
-			case <-tick.C:
-				d.mu.Lock()
-				n := len(d.visits)
-				d.mu.Unlock()
-				if n == 0 {
-					return true
-				}
-			}
-		}
-	}
-	if !wait(d.c.Limits.Drain) {
+	d.closeConns(func(c *conn) bool { return c.sessions.Load() == 0 })
+	if !d.wait(d.c.Limits.Drain, func() bool { return len(d.visits) == 0 }) {
 		d.mu.Lock()
 		for v := range d.visits {
 			v.end(errStopping)
 		}
 		d.mu.Unlock()
-		wait(2 * d.c.Limits.Grace)
+		d.wait(3*d.c.Limits.Grace, func() bool { return len(d.visits) == 0 })
 	}
+	// A client hangs up after its last session. Hanging up first could cost it
+	// the last bytes.
+	d.wait(min(time.Second, d.c.Limits.Grace), func() bool { return len(d.conns) == 0 })
+	d.closeConns(func(*conn) bool { return true })
+	if !d.wait(d.c.Limits.Grace, func() bool { return len(d.visits) == 0 }) {
+		return errors.New("some sessions did not end in time")
+	}
+	d.open.Wait()
+	return nil
+}
+
+func (d *Server) closeConns(which func(*conn) bool) {
 	d.mu.Lock()
-	left := len(d.visits)
-	conns := make([]*conn, 0, len(d.conns))
+	var conns []*conn
 	for c := range d.conns {
-		conns = append(conns, c)
+		if which(c) {
+			conns = append(conns, c)
+		}
 	}
 	d.mu.Unlock()
 	for _, c := range conns {
 		c.Close()
 	}
-	timer := time.NewTimer(d.c.Limits.Grace)
-	defer timer.Stop()
+}
+
+// wait returns true once ok is, which is asked under d.mu after each change.
+func (d *Server) wait(most time.Duration, ok func() bool) bool {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	for {
+		d.mu.Lock()
+		is := ok()
+		d.mu.Unlock()
+		if is {
+			return true
+		}
+		select {
+		case <-d.fewer:
+		case <-t.C:
+			return false
+		}
+	}
+}
+
+// forgotten tells wait that a connection or a visit is no more.
+func (d *Server) forgotten() {
 	select {
-	case <-gone:
-		return nil
-	case <-timer.C:
-		return fmt.Errorf("%d sessions did not end in time", left)
+	case d.fewer <- struct{}{}:
+	default: // it has not yet heard of the last one
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -65,26 +66,31 @@ type Credential struct {
 	Password Source
 }
 
-// Vault fetches credentials. It implements [bastion.Secrets].
-type Vault struct{ credentials map[string]Credential }
+// Vault fetches credentials. It implements [bastion.Secrets]. The zero Vault has
+// none.
+type Vault struct {
+	// find is a function and not a map, because printing a map in an unexported
+	// field shows what its values hide.
+	find func(target string) (Credential, bool)
+}
 
 // New makes a vault of the credentials of targets, by name. It fetches nothing.
 func New(credentials map[string]Credential) *Vault {
-	v := &Vault{credentials: make(map[string]Credential, len(credentials))}
+	kept := make(map[string]Credential, len(credentials))
 	for name, c := range credentials {
-		c.Password.Command = append([]string(nil), c.Password.Command...)
-		v.credentials[name] = c
+		c.Password.Command = slices.Clone(c.Password.Command)
+		kept[name] = c
 	}
-	return v
+	return &Vault{find: func(target string) (Credential, bool) { c, ok := kept[target]; return c, ok }}
 }
 
 // Secret fetches the credential of a target, anew each time, so that a changed
 // password is used at the next connection.
 func (v *Vault) Secret(ctx context.Context, t bastion.Target) (bastion.Secret, error) {
-	if v == nil {
+	if v == nil || v.find == nil {
 		return bastion.Secret{}, errors.New("internal error: no vault")
 	}
-	c, ok := v.credentials[t.Name]
+	c, ok := v.find(t.Name)
 	if !ok {
 		return bastion.Secret{}, fmt.Errorf("target %s has no credential in the configuration", t.Name)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/config"
+	"github.com/sallyport/sallyport/bastion/identity"
 	"github.com/sallyport/sallyport/bastion/policy"
 	"github.com/sallyport/sallyport/connectors"
 )
@@ -35,44 +36,21 @@ func load(path string, key func(state string) ([]byte, error)) (*files, error) {
 	if c == nil {
 		return nil, problems.Err()
 	}
-	file := config.LoadPolicy(c.Policy)
-	world := policy.Context{Targets: targets(c), Verbs: map[string][]bastion.VerbInfo{}, Groups: c.Provider.Groups}
+	problems = append(problems, c.Check(connectors.All())...)
+	var secret []byte
 	if key != nil {
 		var err error
-		if world.PseudonymKey, err = key(c.State); err != nil {
+		if secret, err = key(c.State); err != nil {
 			return nil, err
 		}
 	}
-	for _, k := range connectors.All() {
-		world.Verbs[k.Kind()] = k.Verbs()
-	}
-	for _, s := range c.Services {
-		world.Services = append(world.Services, s.Name)
-	}
-	for _, t := range c.Targets {
-		k, err := connectorOf(t.Kind)
-		if err == nil {
-			err = k.Check(t.Target)
-		}
-		if err != nil {
-			problems.Add(t.Pos, "target %s: %v", t.Name, err)
-		}
-	}
-	p, more := policy.New(file, world)
+	p, more := policy.New(config.LoadPolicy(c.Policy), c.PolicyContext(connectors.All(), secret))
 	problems = append(problems, more...)
 	problems.Sort()
 	if err := problems.Err(); err != nil || p == nil {
 		return nil, problems.Err()
 	}
 	return &files{c, p, problems}, nil
-}
-
-func targets(c *config.Config) bastion.Targets {
-	var ts bastion.Targets
-	for _, t := range c.Targets {
-		ts = append(ts, t.Target)
-	}
-	return ts
 }
 
 func connectorOf(kind string) (bastion.Connector, error) {
@@ -123,7 +101,7 @@ func explainTo(out io.Writer, f *files, whoAt, groups, text string) error {
 	if !ok {
 		return errUsage{fmt.Sprintf("--explain wants WHO@TARGET, not %q", whoAt)}
 	}
-	t, ok := targets(f.config).Named(targetName)
+	t, ok := f.config.BastionTargets().Named(targetName)
 	if !ok {
 		var names []string
 		for _, t := range f.config.Targets {
@@ -165,7 +143,7 @@ func explainTo(out io.Writer, f *files, whoAt, groups, text string) error {
 // role.
 func assume(f *files, name, groups string) (bastion.Identity, error) {
 	if slices.ContainsFunc(f.config.Services, func(s config.Service) bool { return s.Name == name }) {
-		return bastion.Identity{Issuer: "sallyport", Subject: name, Kind: bastion.Service, Name: name}, nil
+		return bastion.Identity{Issuer: identity.Issuer, Subject: name, Kind: bastion.Service, Name: name}, nil
 	}
 	who := bastion.Identity{Issuer: f.config.Provider.Issuer, Subject: name, Kind: bastion.Person, Name: name}
 	if groups != "" {

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/config"
@@ -68,7 +70,7 @@ type server struct {
 	archive *recordings.Archive
 	votes   *approval.Service
 	vault   *vault.Vault
-	keys    []sshd.Signer
+	keys    []ssh.Signer
 	front   *sshd.Server
 }
 
@@ -103,11 +105,7 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	credentials := map[string]vault.Credential{}
-	for _, t := range s.config.Targets {
-		credentials[t.Name] = t.Credential
-	}
-	s.vault = vault.New(credentials)
+	s.vault = vault.New(s.config.Credentials())
 	return s, s.newFront()
 }
 
@@ -116,11 +114,7 @@ func (s *server) newKeeper() (*identity.Keeper, error) {
 		Provider: identity.Provider{Issuer: s.config.Provider.Issuer, ClientID: s.config.Provider.ClientID,
 			Scopes: s.config.Provider.Scopes, GroupsClaim: s.config.Provider.GroupsClaim}}
 	if source := s.config.Provider.ClientSecret; !source.IsZero() {
-		c.Provider.Secret = func(ctx context.Context) (string, error) {
-			secret, err := vault.New(map[string]vault.Credential{"provider": {Password: source}}).Secret(ctx, bastion.Target{Name: "provider"})
-			_, password := secret.Reveal()
-			return password, err
-		}
+		c.Provider.Secret = source.Read
 	}
 	if s.config.Provider.CA != "" {
 		pem, err := os.ReadFile(s.config.Provider.CA)
@@ -153,7 +147,7 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 	}
 	c := bastion.Config{
 		ID: id, Identity: v.Identity, Origin: v.Origin, Channel: v.Channel, Term: v.Term, Window: v.Window,
-		Targets: targets(s.config), Connectors: connectors.All(), Policy: s.policy, Approvals: s.votes,
+		Targets: s.config.BastionTargets(), Connectors: connectors.All(), Policy: s.policy, Approvals: s.votes,
 		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Now: time.Now,
 	}
 	if v.Identity.Kind == bastion.Person {
