@@ -297,7 +297,7 @@ func FuzzConfig(f *testing.F) {
 		if c == nil {
 			return
 		}
-		if c.Provider.Issuer == "" || c.Provider.ClientID == "" || c.Binding <= 0 || c.Limits.Connections < 1 {
+		if c.Provider.Issuer == "" || c.Provider.ClientID == "" || c.Binding <= 0 || c.Limits.Waiting < 1 {
 			t.Fatalf("an incomplete configuration was accepted: %+v", c)
 		}
 		seen := map[string]bool{}
