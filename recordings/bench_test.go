@@ -112,7 +112,7 @@ func BenchmarkArchive(b *testing.B) {
 	must(b, err)
 	defer db.Close()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	a, err := recordings.New(db, func() time.Time { return now })
+	a, err := recordings.New(db, filepath.Join(dir, "spool"), func() time.Time { return now })
 	must(b, err)
 	const n = 100_000
 	var wg sync.WaitGroup

@@ -20,6 +20,9 @@ import (
 // (https://docs.asciinema.org/manual/asciicast/v2/), which asciinema and its
 // web player show: output ("o"), sizes ("r"), and what was decided and done as
 // markers ("m"). It reads the replay to its present end and leaves it open.
+//
+// A session without a terminal ends its lines with a bare \n. A player is a
+// terminal, which would go on in the same column, so there each becomes \r\n.
 func Cast(w io.Writer, r bastion.Replay) error {
 	if err := cast(w, r); err != nil {
 		return fmt.Errorf("writing asciicast: %w", err)
@@ -29,7 +32,7 @@ func Cast(w io.Writer, r bastion.Replay) error {
 
 func cast(w io.Writer, r bastion.Replay) error {
 	out := bufio.NewWriterSize(w, 64<<10)
-	c := caster{w: out}
+	c := caster{w: out, bare: r.Recording().Term == ""}
 	if err := c.value(header(r.Recording())); err != nil {
 		return err
 	}
@@ -59,7 +62,7 @@ func cast(w io.Writer, r bastion.Replay) error {
 		case piece.Output == nil:
 			err = c.line(piece.At, "r", fmt.Sprintf("%dx%d", piece.Width, piece.Height))
 		default:
-			err = c.line(piece.At, "o", c.text.next(piece.Output))
+			err = c.line(piece.At, "o", c.text.next(c.output(piece.Output)))
 		}
 		if err != nil {
 			return err
@@ -104,6 +107,9 @@ type caster struct {
 	w    *bufio.Writer
 	at   time.Duration // of the last line: time in a cast never goes back
 	text decoder
+
+	bare     bool // whether lines end in \n alone
+	returned bool // whether the last byte of output was \r
 }
 
 func (c *caster) line(at time.Duration, code, data string) error {
@@ -119,6 +125,22 @@ func (c *caster) line(at time.Duration, code, data string) error {
 	}
 	_, err := c.w.WriteString("]\n")
 	return err
+}
+
+// output is output as a terminal takes it.
+func (c *caster) output(p []byte) []byte {
+	if !c.bare {
+		return p
+	}
+	b := make([]byte, 0, len(p)+bytes.Count(p, []byte("\n")))
+	for _, x := range p {
+		if x == '\n' && !c.returned {
+			b = append(b, '\r')
+		}
+		c.returned = x == '\r'
+		b = append(b, x)
+	}
+	return b
 }
 
 func (c *caster) value(v any) error {

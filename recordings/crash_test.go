@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,11 +40,12 @@ func streamed(i int) byte { return byte(i*7 ^ i>>8 ^ i>>16) }
 // accepted it reports on standard output: that stands for a person who sees the
 // output, and for a target that executes a statement.
 func childWrite() error {
-	db, err := store.Open(os.Getenv("DIR"))
+	dir := os.Getenv("DIR")
+	db, err := store.Open(dir)
 	if err != nil {
 		return err
 	}
-	a, err := recordings.New(db, time.Now)
+	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func TestKill(t *testing.T) {
 
 		db, err := store.Open(dir)
 		must(t, err)
-		a, err := recordings.New(db, time.Now)
+		a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 		must(t, err)
 		r, err := a.Replay(t.Context(), auditor, id)
 		must(t, err)
@@ -169,11 +171,12 @@ func TestKill(t *testing.T) {
 // childFull fills the disk, as a limit on the size of files does, and then makes room.
 func childFull() error {
 	signal.Ignore(syscall.SIGXFSZ) // writes fail instead
-	db, err := store.Open(os.Getenv("DIR"))
+	dir := os.Getenv("DIR")
+	db, err := store.Open(dir)
 	if err != nil {
 		return err
 	}
-	a, err := recordings.New(db, time.Now)
+	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 	if err != nil {
 		return err
 	}
@@ -250,7 +253,7 @@ func TestDiskFull(t *testing.T) {
 	db, err := store.Open(dir)
 	must(t, err)
 	defer db.Close()
-	a, err := recordings.New(db, time.Now)
+	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 	must(t, err)
 	r := replay(t, a, scope(t, alice, false), "full")
 	total := 0

@@ -79,7 +79,7 @@ func check(e bastion.Event) error {
 // not come through the session's recorder has no offset yet and gets one by the
 // clock.
 func count(tx store.Tx, e *bastion.Event) error {
-	counted := e.Kind == bastion.EventDecision || e.Kind == bastion.EventUnread || e.Kind == bastion.EventVote
+	counted := e.Kind == bastion.EventDecision || e.Kind == bastion.EventUnread || e.Kind == bastion.EventVote || e.Kind == bastion.EventUse
 	if !counted && e.Offset != 0 {
 		return nil
 	}
@@ -95,13 +95,10 @@ func count(tx store.Tx, e *bastion.Event) error {
 	}
 	switch e.Kind {
 	case bastion.EventDecision:
-		r.Operations++
-		switch {
-		case e.Effect == bastion.Ask.String() && e.Error == "":
-			r.Asked++
-		case e.Effect != bastion.Allow.String() || e.Error != "":
-			r.Denied++
-		}
+		r.decided(*e)
+	case bastion.EventUse:
+		r.answered(e.Digest)
+		return save(tx, key, r)
 	case bastion.EventVote:
 		r.Votes++
 		return save(tx, key, r) // its target is where others work
@@ -110,6 +107,39 @@ func count(tx store.Tx, e *bastion.Event) error {
 		r.Targets = append(r.Targets, e.Target)
 	}
 	return save(tx, key, r)
+}
+
+// maxAsking is how many operations a session may have asked for at a time
+// without being counted twice.
+const maxAsking = 64
+
+// decided counts a decision. An operation that needs approval is decided when it
+// is asked for, and again when it was approved: that is one operation, until its
+// approval is used or the second decision is another one.
+func (r *entry) decided(e bastion.Event) {
+	asked := e.Effect == bastion.Ask.String() && e.Error == ""
+	again := slices.Contains(r.Asking, e.Digest)
+	if !again {
+		r.Operations++
+	}
+	switch {
+	case asked && again:
+		return
+	case asked:
+		r.Asked++
+		if e.Digest != "" {
+			r.Asking = append(r.Asking[max(0, len(r.Asking)-maxAsking+1):], e.Digest)
+		}
+		return
+	case e.Effect != bastion.Allow.String() || e.Error != "":
+		r.Denied++
+	}
+	r.answered(e.Digest)
+}
+
+// answered forgets that an operation was asked for.
+func (r *entry) answered(digest string) {
+	r.Asking = slices.DeleteFunc(r.Asking, func(d string) bool { return d == digest })
 }
 
 // put writes the event and its places in the indexes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -45,7 +46,8 @@ var (
 
 func open(t testing.TB) (*store.DB, *recordings.Archive) {
 	t.Helper()
-	db, err := store.Open(t.TempDir())
+	dir := t.TempDir()
+	db, err := store.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func open(t testing.TB) (*store.DB, *recordings.Archive) {
 			t.Error(err)
 		}
 	})
-	a, err := recordings.New(db, time.Now)
+	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,9 @@
 // Package recordings keeps the proof of what happened: one log of events for
 // the whole bastion, and for each session a recording of what the person saw.
 //
-// Everything is on disk before the call that brought it returns, so that a
-// recording is never behind what a person saw or a target executed.
+// What a person is about to see is out of the process's hands before it is
+// shown, and what a target is about to execute is on disk before it is sent, so
+// that a recording is never behind either.
 package recordings
 
 import (
@@ -10,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -29,6 +31,7 @@ const (
 	idBucket      = "recordings.recording.session" // session → key in metaBucket
 	liveBucket    = "recordings.recording.live"    // session → key in metaBucket
 	chunkBucket   = "recordings.chunk"             // session, 0, number → chunk
+	spoolBucket   = "recordings.spool"             // session that lives → number of the next frame to fold
 	peopleBucket  = "recordings.people"            // person → identity's ID
 	boundBucket   = "recordings.bound"             // "longest" → length of the longest recording
 )
@@ -37,35 +40,40 @@ const (
 // Archive refuses. It is safe for concurrent use.
 type Archive struct {
 	db  *store.DB
+	dir string // of spools
 	now func() time.Time
+
+	mu   sync.Mutex // guards what follows
+	live map[string]*Recorder
 }
 
 var errZero = errors.New("internal error: an archive or recorder that was not opened")
 
-// New opens the archive in a store that nobody else has open. Recordings that
-// were never sealed, because the bastion died, are sealed as broken: they end
-// with the last thing that they hold.
-func New(db *store.DB, now func() time.Time) (*Archive, error) {
-	if db == nil || now == nil {
+// New opens the archive in a store that nobody else has open, with a directory
+// of its own for spools, which it makes if need be; it refuses one that others
+// than the owner may enter. Recordings that were never sealed, because the
+// bastion died, take in what their spools hold, and are sealed as broken: they
+// end with the last thing that they hold.
+func New(db *store.DB, dir string, now func() time.Time) (*Archive, error) {
+	if db == nil || dir == "" || now == nil {
 		return nil, errZero
 	}
-	err := db.Update(func(tx store.Tx) error {
-		var ids []string
-		err := tx.Scan(liveBucket, nil, func(k, _ []byte) (bool, error) {
-			ids = append(ids, string(k))
-			return true, nil
-		})
-		for _, id := range ids {
-			if err == nil {
-				err = seal(tx, id, 0, true)
-			}
-		}
-		return err
-	})
+	a := &Archive{db: db, dir: dir, now: now, live: map[string]*Recorder{}}
+	err := prepare(dir)
+	if err == nil {
+		err = a.sealDead()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening recordings: %w", err)
 	}
-	return &Archive{db: db, now: now}, nil
+	return a, nil
+}
+
+// recorder returns the recorder of a session that lives, or nil.
+func (a *Archive) recorder(id string) *Recorder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.live[id]
 }
 
 // entry is a recording as it is kept. While it lives, Length and Bytes are in
@@ -73,6 +81,9 @@ func New(db *store.DB, now func() time.Time) (*Archive, error) {
 type entry struct {
 	bastion.Recording
 	Votes int `json:"votes,omitempty"`
+	// Asking are digests of operations that were asked for and whose approval was
+	// not used yet: they are decided once more, and counted once.
+	Asking []string `json:"asking,omitempty"`
 }
 
 // busy reports whether the session did more than look around.
@@ -115,7 +126,7 @@ func seal(tx store.Tx, id string, length time.Duration, broken bool) error {
 		return err
 	}
 	if key == nil {
-		return fmt.Errorf("internal error: recording %q has no description", id)
+		return unknown(id)
 	}
 	if err := measure(tx, &e); err != nil {
 		return err
@@ -123,7 +134,7 @@ func seal(tx store.Tx, id string, length time.Duration, broken bool) error {
 	if !broken || length > e.Length {
 		e.Length = length
 	}
-	e.End, e.Broken = e.Start.Add(e.Length), broken
+	e.End, e.Broken, e.Asking = e.Start.Add(e.Length), broken, nil
 	if err := save(tx, key, e); err != nil {
 		return err
 	}
@@ -132,7 +143,14 @@ func seal(tx store.Tx, id string, length time.Duration, broken bool) error {
 			return err
 		}
 	}
+	if err := tx.Delete(spoolBucket, []byte(id)); err != nil {
+		return err
+	}
 	return tx.Delete(liveBucket, []byte(id))
+}
+
+func unknown(id string) error {
+	return fmt.Errorf("internal error: recording %q has no description", id)
 }
 
 // measure sets Length and Bytes from what the recording holds.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -185,7 +186,7 @@ func TestZeroRefuses(t *testing.T) {
 	_, listErr := a.Recordings(t.Context(), bastion.Scope{}, bastion.RecordingFilter{})
 	_, replayErr := a.Replay(t.Context(), bastion.Scope{}, "s")
 	_, historyErr := a.History(t.Context(), alice.ID(), "t", 1)
-	_, newErr := recordings.New(nil, time.Now)
+	_, newErr := recordings.New(nil, t.TempDir(), time.Now)
 	for i, err := range []error{r.Output([]byte("x")), r.Event(bastion.Event{Kind: bastion.EventStart, At: time.Now()}), r.Resize(1, 1), r.Close(),
 		startErr, listErr, replayErr, historyErr, newErr, a.Events(t.Context(), bastion.Scope{}, 0, func(bastion.Event) bool { return true })} {
 		if err == nil {
@@ -240,7 +241,7 @@ func TestClockSetBack(t *testing.T) {
 	db, _ := open(t)
 	wall := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	now := wall
-	a, err := recordings.New(db, func() time.Time { return now })
+	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), func() time.Time { return now })
 	must(t, err)
 	r := start(t, a, "s", alice)
 	for _, at := range []time.Duration{time.Second, 2 * time.Second, -time.Hour, -time.Hour + time.Second, -2 * time.Hour, -2*time.Hour + time.Second} {
@@ -272,7 +273,7 @@ func TestClockSetBack(t *testing.T) {
 func TestStoreClosed(t *testing.T) {
 	db, err := store.Open(t.TempDir())
 	must(t, err)
-	a, err := recordings.New(db, time.Now)
+	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), time.Now)
 	must(t, err)
 	r := start(t, a, "s", alice)
 	must(t, r.Output([]byte("x")))
@@ -301,7 +302,7 @@ func TestUnsealed(t *testing.T) {
 	must(t, err)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	a, err := recordings.New(db, clock)
+	a, err := recordings.New(db, filepath.Join(dir, "spool"), clock)
 	must(t, err)
 	out, event, empty, sealed := start(t, a, "out", alice), start(t, a, "event", alice), start(t, a, "empty", alice), start(t, a, "sealed", alice)
 	now = now.Add(5 * time.Second)
@@ -318,7 +319,7 @@ func TestUnsealed(t *testing.T) {
 	db, err = store.Open(dir)
 	must(t, err)
 	defer db.Close()
-	a, err = recordings.New(db, clock)
+	a, err = recordings.New(db, filepath.Join(dir, "spool"), clock)
 	must(t, err)
 	list, err := a.Recordings(t.Context(), scope(t, axel, true), bastion.RecordingFilter{All: true})
 	must(t, err)
@@ -339,7 +340,7 @@ func TestFilter(t *testing.T) {
 	db, _ := open(t)
 	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	now := day
-	a, err := recordings.New(db, func() time.Time { return now })
+	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), func() time.Time { return now })
 	must(t, err)
 	// Each runs for an hour but "long", which began first and lives.
 	record := func(id string, who bastion.Identity, at time.Time, events ...bastion.Event) bastion.Recorder {
@@ -583,7 +584,7 @@ func TestAppendIsPartOfTheTransaction(t *testing.T) {
 func TestReplayHoldsNoTransaction(t *testing.T) {
 	db, err := store.Open(t.TempDir())
 	must(t, err)
-	a, err := recordings.New(db, time.Now)
+	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), time.Now)
 	must(t, err)
 	r := start(t, a, "s", alice)
 	for range 3000 {

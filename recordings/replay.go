@@ -2,6 +2,7 @@ package recordings
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -192,13 +193,38 @@ func (sc *scan) match(tx store.Tx, v []byte) (r bastion.Recording, ok bool, err 
 
 // Replay implements [bastion.Archive]. A recording of somebody outside of the
 // scope is answered exactly like one that does not exist. A living recording
-// ends where it is at present.
+// ends where it is at present. Its events are in the order in which they
+// happened, which is not the log's where results waited in the spool.
 func (a *Archive) Replay(ctx context.Context, s bastion.Scope, id string) (bastion.Replay, error) {
 	if a == nil || a.db == nil {
 		return nil, errZero
 	}
-	var e entry
-	err := a.db.View(func(tx store.Tx) error {
+	e, err := a.entry(s, id)
+	if err != nil {
+		return nil, err
+	}
+	if live := a.recorder(id); live != nil && e.End.IsZero() {
+		// A failure is for its session to end with. What is in the store can be shown.
+		_ = live.fold()
+		if e, err = a.entry(s, id); err != nil {
+			return nil, err
+		}
+	}
+	r := &replay{a: a, ctx: ctx, recording: e.Recording}
+	err = a.each(ctx, sessionBucket, sessionPrefix(id), 0, nil, func(ev bastion.Event) bool {
+		r.events = append(r.events, ev)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(r.events, func(x, y bastion.Event) int { return cmp.Compare(x.Offset, y.Offset) })
+	return r, nil
+}
+
+// entry finds the recording of a session in a scope, as long as it is now.
+func (a *Archive) entry(s bastion.Scope, id string) (e entry, err error) {
+	err = a.db.View(func(tx store.Tx) error {
 		key, found, err := load(tx, id)
 		if err != nil {
 			return err
@@ -212,23 +238,12 @@ func (a *Archive) Replay(ctx context.Context, s bastion.Scope, id string) (basti
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	r := &replay{db: a.db, ctx: ctx, recording: e.Recording}
-	err = a.each(ctx, sessionBucket, sessionPrefix(id), 0, nil, func(ev bastion.Event) bool {
-		r.events = append(r.events, ev)
-		return true
-	})
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+	return e, err
 }
 
 // replay reads a recording page by page, and holds no transaction between.
 type replay struct {
-	db        *store.DB
+	a         *Archive
 	ctx       context.Context // of the person who replays
 	recording bastion.Recording
 	events    []bastion.Event
@@ -257,6 +272,12 @@ func (r *replay) Next() (bastion.Chunk, error) {
 			return bastion.Chunk{}, err
 		}
 	}
+	if live := r.a.recorder(r.recording.ID); len(r.page) == 0 && live != nil {
+		_ = live.fold() // as in Replay
+		if err := r.read(); err != nil {
+			return bastion.Chunk{}, err
+		}
+	}
 	if len(r.page) == 0 {
 		if !r.recording.End.IsZero() && r.total != r.recording.Bytes {
 			return bastion.Chunk{}, damaged(r.recording.ID, errors.New("its end is missing"))
@@ -270,7 +291,7 @@ func (r *replay) Next() (bastion.Chunk, error) {
 
 func (r *replay) read() error {
 	prefix := sessionPrefix(r.recording.ID)
-	return r.db.View(func(tx store.Tx) error {
+	return r.a.db.View(func(tx store.Tx) error {
 		size := 0
 		return tx.Scan(chunkBucket, numbered(prefix, r.next), func(k, v []byte) (bool, error) {
 			if !hasPrefix(k, prefix) {

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +32,7 @@ import (
 func TestKnownKey(t *testing.T) {
 	d := newDoor(t, nil)
 	got := make(chan sshd.Visitor, 1)
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int { got <- v; return 0 }
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int { got <- v; return 0 })
 	key := newSigner(t)
 	who := d.people.know(key.PublicKey(), "alice")
 	run(t, d.dial(t, key), "whoami --json")
@@ -91,10 +95,10 @@ func TestOfferedKeyProvesNothing(t *testing.T) {
 	// Offer the victim's, prove one's own: what signs in is one's own.
 	own := newSigner(t)
 	signedIn := make(chan string, 1)
-	d.people.signIn = func(_ context.Context, from bastion.Origin, _ func(bastion.SignInPrompt) error) (bastion.Identity, error) {
+	d.people.signing(func(_ context.Context, from bastion.Origin, _ func(bastion.SignInPrompt) error) (bastion.Identity, error) {
 		signedIn <- from.Key
 		return bastion.Identity{}, errors.New("denied")
-	}
+	})
 	c = dialRaw(t, d.address)
 	c.must(c.send(offer("victim", victim)))
 	c.next(msgAuthOK)
@@ -318,6 +322,57 @@ func TestKeyTypes(t *testing.T) {
 	}
 }
 
+// skKey is a security key in software, which says itself whether it was touched.
+type skKey struct {
+	private ed25519.PrivateKey
+	public  ssh.PublicKey
+	flags   byte
+}
+
+func newSKKey(t *testing.T, flags byte) skKey {
+	t.Helper()
+	pub, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := ssh.ParsePublicKey(ssh.Marshal(struct {
+		Name string
+		Key  []byte
+		App  string
+	}{ssh.KeyAlgoSKED25519, pub, "ssh:"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return skKey{private, public, flags}
+}
+
+func (k skKey) PublicKey() ssh.PublicKey { return k.public }
+
+func (k skKey) Sign(_ io.Reader, data []byte) (*ssh.Signature, error) {
+	app, message := sha256.Sum256([]byte("ssh:")), sha256.Sum256(data)
+	end := []byte{k.flags, 0, 0, 0, 1}
+	signed := slices.Concat(app[:], end, message[:])
+	return &ssh.Signature{Format: ssh.KeyAlgoSKED25519, Blob: ed25519.Sign(k.private, signed), Rest: end}, nil
+}
+
+// Pitfall 11: a security key that nobody touched proves nothing.
+func TestSecurityKeys(t *testing.T) {
+	d := newDoor(t, nil)
+	touched, untouched := newSKKey(t, 1), newSKKey(t, 0)
+	d.people.know(touched.public, "alice")
+	d.people.know(untouched.public, "mallory")
+	if out, _, _ := run(t, d.dial(t, touched), "x"); out != "hello alice" {
+		t.Errorf("got %q", out)
+	}
+	if c, err := ssh.Dial("tcp", d.address, clientConfig("a", ssh.PublicKeys(untouched))); err == nil {
+		c.Close()
+		t.Error("let in without a touch")
+	}
+	if n := d.starts.Load(); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
 // Pitfall 24: what is not on the lists is not spoken, asked by the real client.
 func TestAlgorithms(t *testing.T) {
 	d := newDoor(t, nil)
@@ -360,7 +415,7 @@ type signingIn struct {
 
 func (d *door) signingIn(name string) signingIn {
 	p := signingIn{make(chan bastion.SignInPrompt, 1), make(chan error, 1), make(chan error, 1)}
-	d.people.signIn = func(ctx context.Context, from bastion.Origin, show func(bastion.SignInPrompt) error) (bastion.Identity, error) {
+	d.people.signing(func(ctx context.Context, from bastion.Origin, show func(bastion.SignInPrompt) error) (bastion.Identity, error) {
 		prompt := bastion.SignInPrompt{Address: "https://id.example/device", Code: "ABCD-EFGH", Direct: "https://id.example/device?code=ABCD-EFGH",
 			Key: from.Key, Expires: time.Now().Add(5 * time.Minute)}
 		if err := show(prompt); err != nil {
@@ -382,7 +437,7 @@ func (d *door) signingIn(name string) signingIn {
 		d.people.known[from.Key] = who
 		delete(d.people.errs, from.Key)
 		return who, nil
-	}
+	})
 	return p
 }
 
@@ -638,7 +693,7 @@ func TestTooManyTries(t *testing.T) {
 // Pitfall 14: failures fill neither log nor memory.
 func TestFailuresAreQuiet(t *testing.T) {
 	d := newDoor(t, nil)
-	d.people.signIn = nil
+	d.people.signing(nil)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {

@@ -156,7 +156,7 @@ func TestRequestMatrix(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			release := make(chan struct{})
-			d.serve = func(*bastion.Session, sshd.Visitor) int { <-release; return 0 }
+			d.serves(func(*bastion.Session, sshd.Visitor) int { <-release; return 0 })
 			ch, reqs, err := c.OpenChannel("session", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -182,7 +182,7 @@ func TestRequestMatrix(t *testing.T) {
 func TestNoAgentForwarding(t *testing.T) {
 	d := newDoor(t, nil)
 	got := make(chan sshd.Visitor, 1)
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int { got <- v; return 0 }
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int { got <- v; return 0 })
 	path, key := keyFile(t)
 	d.people.know(key, "alice")
 	socket := filepath.Join(t.TempDir(), "agent")
@@ -221,7 +221,7 @@ func TestNoAgentForwarding(t *testing.T) {
 func TestLastByteAndExitCode(t *testing.T) {
 	d := newDoor(t, nil)
 	const size = 50 << 20
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		block := bytes.Repeat([]byte{'x'}, 32<<10)
 		for range size / len(block) {
 			if _, err := s.Terminal().Write(block); err != nil {
@@ -229,7 +229,7 @@ func TestLastByteAndExitCode(t *testing.T) {
 			}
 		}
 		return 42
-	}
+	})
 	path, key := keyFile(t)
 	d.people.know(key, "alice")
 	out, errs, code := result(t, d.openSSH(t, path, "localhost", "x"))
@@ -237,7 +237,7 @@ func TestLastByteAndExitCode(t *testing.T) {
 		t.Errorf("%d bytes, code %d: %s", len(out), code, errs)
 	}
 
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		var n int
 		if _, err := fmt.Sscan(v.Command, &n); err != nil {
 			return 255
@@ -245,7 +245,7 @@ func TestLastByteAndExitCode(t *testing.T) {
 		fmt.Fprint(s.Terminal(), strings.Repeat("o", n*7))
 		fmt.Fprint(s.Terminal().Stderr(), strings.Repeat("e", n))
 		return n % 256
-	}
+	})
 	c := d.visitor(t, "rita")
 	for n := range 500 {
 		out, errs, code := run(t, c, fmt.Sprint(n))
@@ -263,7 +263,7 @@ func TestLastByteAndExitCode(t *testing.T) {
 // Pitfall 21: the client's end of input is not the end of the session.
 func TestHalfClose(t *testing.T) {
 	d := newDoor(t, nil)
-	d.serve = func(s *bastion.Session, _ sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, _ sshd.Visitor) int {
 		in := s.Terminal().Input()
 		defer in.Close()
 		b, err := io.ReadAll(in)
@@ -272,7 +272,7 @@ func TestHalfClose(t *testing.T) {
 		}
 		fmt.Fprintf(s.Terminal(), "%d bytes", len(b))
 		return 0
-	}
+	})
 	path, key := keyFile(t)
 	d.people.know(key, "alice")
 	cmd := d.openSSH(t, path, "localhost", "x")
@@ -285,7 +285,7 @@ func TestHalfClose(t *testing.T) {
 // Pitfall 22: a terminal session passes every byte on as it is.
 func TestTerminalIsTransparent(t *testing.T) {
 	d := newDoor(t, nil)
-	d.serve = echo
+	d.serves(echo)
 	c := d.visitor(t, "alice")
 	s, err := c.NewSession()
 	if err != nil {
@@ -312,13 +312,13 @@ func TestTerminalIsTransparent(t *testing.T) {
 func TestOddTerminals(t *testing.T) {
 	d := newDoor(t, nil)
 	got := make(chan sshd.Visitor, 1)
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		if s.Terminal().Window() != v.Window {
 			t.Errorf("the session has %v, the visitor %v", s.Terminal().Window(), v.Window)
 		}
 		got <- v
 		return 0
-	}
+	})
 	c := d.visitor(t, "alice")
 	for _, o := range []struct {
 		term   string
@@ -351,7 +351,7 @@ func TestOddTerminals(t *testing.T) {
 // Pitfalls 18 and 51: a storm of resizes. The newest wins, nothing waits.
 func TestResizeStorm(t *testing.T) {
 	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Requests = 1 << 30 })
-	d.serve = untilEnd
+	d.serves(untilEnd)
 	c := d.visitor(t, "alice")
 	s, err := c.NewSession()
 	if err != nil {
@@ -389,7 +389,7 @@ func TestResizeStorm(t *testing.T) {
 func TestFloods(t *testing.T) {
 	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Requests = 1 << 30 })
 	got := make(chan sshd.Visitor, 1)
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int { got <- v; <-s.Context().Done(); return 0 }
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int { got <- v; <-s.Context().Done(); return 0 })
 	c := d.visitor(t, "alice")
 	ch, reqs, err := c.OpenChannel("session", nil)
 	if err != nil {
@@ -476,7 +476,7 @@ func TestPace(t *testing.T) {
 
 func TestInterrupts(t *testing.T) {
 	d := newDoor(t, nil)
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		fmt.Fprint(s.Terminal(), "ready")
 		select {
 		case <-v.Interrupts:
@@ -484,7 +484,7 @@ func TestInterrupts(t *testing.T) {
 		case <-s.Context().Done():
 			return 1
 		}
-	}
+	})
 	c := d.visitor(t, "alice")
 	for _, send := range []func(*ssh.Session) error{
 		func(s *ssh.Session) error { return s.Signal(ssh.SIGINT) },
@@ -524,7 +524,7 @@ func TestInterrupts(t *testing.T) {
 func TestPanics(t *testing.T) {
 	d := newDoor(t, nil)
 	const data = "row of a customer"
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		switch v.Command {
 		case "panic":
 			panic(data)
@@ -535,7 +535,7 @@ func TestPanics(t *testing.T) {
 			return echo(s, v)
 		}
 		return 0
-	}
+	})
 	d.start = func(_ context.Context, v sshd.Visitor) error {
 		if v.Command == "start" {
 			panic(data)
@@ -566,7 +566,7 @@ func TestPanics(t *testing.T) {
 	if ends := d.recording(1).ends(); !slices.Equal(ends, []string{sshd.ErrPanic.Error()}) {
 		t.Errorf("recorded %q", ends)
 	}
-	if !d.recording(1).closed {
+	if !d.recording(1).sealed() {
 		t.Error("the recording was left open")
 	}
 	if log := d.log.String(); strings.Contains(log, data) || !strings.Contains(log, "panic") {
@@ -584,17 +584,17 @@ func TestPanics(t *testing.T) {
 // A fault in what tells who somebody is costs one connection.
 func TestPanicInIdentities(t *testing.T) {
 	d := newDoor(t, nil)
-	d.people.signIn = func(context.Context, bastion.Origin, func(bastion.SignInPrompt) error) (bastion.Identity, error) {
+	d.people.signing(func(context.Context, bastion.Origin, func(bastion.SignInPrompt) error) (bastion.Identity, error) {
 		panic("x")
-	}
+	})
 	if c, err := ssh.Dial("tcp", d.address, clientConfig("a", ssh.PublicKeys(newSigner(t)), (&prompts{}).method())); err == nil {
 		c.Close()
 		t.Error("let in")
 	}
 	// An identity that is nobody's is not let in either.
-	d.people.signIn = func(context.Context, bastion.Origin, func(bastion.SignInPrompt) error) (bastion.Identity, error) {
+	d.people.signing(func(context.Context, bastion.Origin, func(bastion.SignInPrompt) error) (bastion.Identity, error) {
 		return bastion.Identity{Name: "nobody"}, nil
-	}
+	})
 	if c, err := ssh.Dial("tcp", d.address, clientConfig("a", ssh.PublicKeys(newSigner(t)), (&prompts{}).method())); err == nil {
 		c.Close()
 		t.Error("let nobody in")
@@ -615,7 +615,7 @@ func TestCausesAreSaid(t *testing.T) {
 		}
 		return nil
 	}
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		switch v.Command {
 		case "fail":
 			s.Fail(errors.New("first\nsecond"))
@@ -638,7 +638,7 @@ func TestCausesAreSaid(t *testing.T) {
 			return -1
 		}
 		return 0
-	}
+	})
 	c := d.visitor(t, "alice")
 	for command, want := range map[string]struct {
 		said string
@@ -677,12 +677,12 @@ func TestCausesAreSaid(t *testing.T) {
 // Pitfall 20: clients that come, go and vanish leave nothing behind.
 func TestNothingIsLeft(t *testing.T) {
 	d := newDoor(t, nil)
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		if v.Command == "wait" {
 			return echo(s, v)
 		}
 		return 0
-	}
+	})
 	key := newSigner(t)
 	d.people.know(key.PublicKey(), "alice")
 	cycle := func() {
@@ -718,11 +718,11 @@ func TestNothingIsLeft(t *testing.T) {
 func TestClientLeaves(t *testing.T) {
 	d := newDoor(t, nil)
 	ended := make(chan error, 1)
-	d.serve = func(s *bastion.Session, _ sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, _ sshd.Visitor) int {
 		<-s.Context().Done()
 		ended <- context.Cause(s.Context())
 		return 0
-	}
+	})
 	c := d.visitor(t, "alice")
 	for _, leave := range []func(ssh.Channel) error{
 		func(ch ssh.Channel) error { return ch.Close() },
@@ -756,14 +756,14 @@ func TestClientLeaves(t *testing.T) {
 func TestStalledClient(t *testing.T) {
 	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Grace = 20 * time.Millisecond })
 	began, fail := make(chan *bastion.Session, 1), errors.New("policy changed")
-	d.serve = func(s *bastion.Session, _ sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, _ sshd.Visitor) int {
 		began <- s
 		for {
 			if _, err := s.Terminal().Write(make([]byte, 32<<10)); err != nil {
 				return 0
 			}
 		}
-	}
+	})
 	c := dialRaw(t, d.address)
 	key := newSigner(t)
 	d.people.know(key.PublicKey(), "alice")
@@ -784,7 +784,7 @@ func TestStalledClient(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.KeepAlive = 60 * time.Millisecond })
-	d.serve = echo
+	d.serves(echo)
 	key := newSigner(t)
 	d.people.know(key.PublicKey(), "alice")
 	// One client answers, as libraries do.
@@ -836,7 +836,7 @@ func TestIdleAndLongest(t *testing.T) {
 			c.Limits.KeepAlive = 60 * time.Millisecond
 			c.Limits.Misses = 1000
 		})
-		d.serve = untilEnd
+		d.serves(untilEnd)
 		if _, errs, code := run(t, d.visitor(t, "alice"), "x"); code != 1 || !strings.Contains(errs, name) {
 			t.Errorf("code %d, %q", code, errs)
 		}
@@ -847,7 +847,7 @@ func TestIdleAndLongest(t *testing.T) {
 func TestDrain(t *testing.T) {
 	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Drain = 300 * time.Millisecond })
 	finish := make(chan struct{})
-	d.serve = func(s *bastion.Session, v sshd.Visitor) int {
+	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
 		if v.Command == "work" {
 			<-finish
 			fmt.Fprint(s.Terminal(), "done")
@@ -855,7 +855,7 @@ func TestDrain(t *testing.T) {
 		}
 		<-s.Context().Done()
 		return 0
-	}
+	})
 	type outcome struct {
 		out, errs string
 		code      int

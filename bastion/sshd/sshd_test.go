@@ -78,6 +78,12 @@ func (r *recorder) Close() error {
 	return r.fail
 }
 
+func (r *recorder) sealed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 func (r *recorder) breakNow(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,6 +129,13 @@ func (p *people) set(key ssh.PublicKey, err error) {
 	p.errs[ssh.FingerprintSHA256(key)] = err
 }
 
+// signing changes what the next sign-ins do.
+func (p *people) signing(f func(ctx context.Context, from bastion.Origin, show func(bastion.SignInPrompt) error) (bastion.Identity, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signIn = f
+}
+
 func (p *people) Lookup(fingerprint string) (bastion.Identity, error) {
 	p.lookups.Add(1)
 	p.mu.Lock()
@@ -139,10 +152,13 @@ func (p *people) Lookup(fingerprint string) (bastion.Identity, error) {
 
 func (p *people) SignIn(ctx context.Context, from bastion.Origin, show func(bastion.SignInPrompt) error) (bastion.Identity, error) {
 	p.signs.Add(1)
-	if p.signIn == nil {
+	p.mu.Lock()
+	signIn := p.signIn
+	p.mu.Unlock()
+	if signIn == nil {
 		return bastion.Identity{}, errors.New("the identity provider cannot be reached; try again later")
 	}
-	return p.signIn(ctx, from, show)
+	return signIn(ctx, from, show)
 }
 
 type keyOf struct {
@@ -169,11 +185,11 @@ type door struct {
 	served  chan error
 	config  sshd.Config
 
-	serve  func(*bastion.Session, sshd.Visitor) int
 	start  func(context.Context, sshd.Visitor) error // before the session is made
 	starts atomic.Int64
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards what follows
+	serve     func(*bastion.Session, sshd.Visitor) int
 	recorders []*recorder
 	number    int
 }
@@ -215,7 +231,12 @@ func newDoor(t testing.TB, change func(*door, *sshd.Config)) *door {
 		HostKeys: []ssh.Signer{host}, Identities: d.people, Now: time.Now,
 		Log:   slog.New(slog.NewTextHandler(d.log, nil)),
 		Start: d.session,
-		Serve: func(s *bastion.Session, v sshd.Visitor) int { return d.serve(s, v) },
+		Serve: func(s *bastion.Session, v sshd.Visitor) int {
+			d.mu.Lock()
+			serve := d.serve
+			d.mu.Unlock()
+			return serve(s, v)
+		},
 	}
 	if change != nil {
 		change(d, &c)
@@ -242,6 +263,13 @@ func newDoor(t testing.TB, change func(*door, *sshd.Config)) *door {
 		d.served <- nil // for a test that waits too
 	})
 	return d
+}
+
+// serves changes what the next sessions do.
+func (d *door) serves(f func(*bastion.Session, sshd.Visitor) int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.serve = f
 }
 
 // another makes a server like the door's, for a listener of the test's own.

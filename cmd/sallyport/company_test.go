@@ -89,7 +89,7 @@ func (c *testCompany) sits(t *testing.T, name string, width, height int, args ..
 // runs runs a command through ssh, without a terminal.
 func (c *testCompany) runs(t *testing.T, name, line string) result {
 	t.Helper()
-	return command(t, "", c.ssh(name, line)...)
+	return execute(t, "", c.ssh(name, line)...)
 }
 
 var signInPage = regexp.MustCompile(`https?://\S+user_code=[A-Z0-9-]+`)
@@ -133,7 +133,7 @@ func (c *testCompany) query(t *testing.T, sql string) string {
 func keyFor(t *testing.T, c *testCompany, name string) string {
 	t.Helper()
 	path := filepath.Join(c.Dir, "keys", name)
-	r := command(t, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
+	r := execute(t, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
 	if r.code != 0 {
 		t.Fatal(r)
 	}

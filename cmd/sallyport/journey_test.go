@@ -105,7 +105,7 @@ func TestMainJob(t *testing.T) {
 	if err := os.WriteFile(path, []byte(cast.out), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	played := command(t, "", "asciinema", "cat", path)
+	played := execute(t, "", "asciinema", "cat", path)
 	if played.code != 0 || !strings.Contains(played.out, "Grace") {
 		t.Errorf("asciinema cannot play it: %s", played.err)
 	}
@@ -166,10 +166,10 @@ func TestScripts(t *testing.T) {
 	}
 
 	// Standard input.
-	if r := command(t, "select 1 as a;\nselect 2 as b", c.ssh("alice", "sql --csv shop-staging")...); r.code != 0 || r.out != "a\n1\nb\n2\n" {
+	if r := execute(t, "select 1 as a;\nselect 2 as b", c.ssh("alice", "sql --csv shop-staging")...); r.code != 0 || r.out != "a\n1\nb\n2\n" {
 		t.Errorf("from standard input: %s", r)
 	}
-	if r := command(t, "", c.ssh("alice", "sql shop-staging")...); r.code != 2 {
+	if r := execute(t, "", c.ssh("alice", "sql shop-staging")...); r.code != 2 {
 		t.Errorf("nothing on standard input: %s", r)
 	}
 
@@ -232,7 +232,7 @@ func TestScripts(t *testing.T) {
 func TestPlainMenu(t *testing.T) {
 	c := opens(t)
 	c.known(t, "alice")
-	r := command(t, "2\nselect name from customers where id = 7;\n\\q\nwhoami\nq\n", c.ssh("alice")...)
+	r := execute(t, "2\nselect name from customers where id = 7;\n\\q\nwhoami\nq\n", c.ssh("alice")...)
 	if r.code != 0 || !strings.Contains(r.out, "Grace Hoffmann") || !strings.Contains(r.out, "alice@shop.example") {
 		t.Errorf("piped in: %s", r)
 	}

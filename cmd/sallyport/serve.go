@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -94,7 +95,7 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 			err = errors.Join(err, s.db.Close())
 		}
 	}()
-	if s.archive, err = recordings.New(s.db, time.Now); err != nil {
+	if s.archive, err = recordings.New(s.db, filepath.Join(s.config.State, "spool"), time.Now); err != nil {
 		return nil, err
 	}
 	if s.keeper, err = s.newKeeper(); err != nil {

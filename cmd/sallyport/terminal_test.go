@@ -156,8 +156,8 @@ func (r result) String() string {
 	return fmt.Sprintf("exit %d\nout: %s\nerr: %s", r.code, r.out, r.err)
 }
 
-// command runs a command without a terminal.
-func command(t *testing.T, stdin string, argv ...string) result {
+// execute runs a command without a terminal.
+func execute(t *testing.T, stdin string, argv ...string) result {
 	t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	var out, errs strings.Builder

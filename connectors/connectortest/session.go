@@ -1,0 +1,240 @@
+package connectortest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
+)
+
+// Setup is what a test session is made of. Only the first three are needed.
+type Setup struct {
+	Connector bastion.Connector
+	Target    bastion.Target
+	Secret    bastion.Secret
+	// Labels are the columns to hide.
+	Labels []mask.Label
+	// Decide answers for policy; nil allows everything.
+	Decide func(bastion.Operation) bastion.Effect
+}
+
+// Session is a bastion's session of one person who has one target open, with a
+// policy of the test's own, and a record in memory.
+type Session struct {
+	*bastion.Session
+	target string
+	record *record
+}
+
+// Start starts a session and opens the target. It is closed when the test ends.
+func Start(t testing.TB, s Setup) *Session {
+	t.Helper()
+	session, err := begin(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := session.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := session.Open(t.Context(), s.Target.Name, bastion.Job{Show: func(bastion.Frame) error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func begin(s Setup) (*Session, error) {
+	rules, err := mask.NewRules([]byte("a key for tests"), s.Labels...)
+	if err != nil {
+		return nil, err
+	}
+	who := bastion.Identity{Issuer: "https://idp.test", Subject: "alice", Kind: bastion.Person, Name: "alice"}
+	rec := &record{}
+	inner, err := bastion.NewSession(context.Background(), bastion.Config{
+		ID: "s-test", Identity: who, Channel: &channel{}, Targets: bastion.Targets{s.Target},
+		Connectors: []bastion.Connector{s.Connector}, Policy: policy{rules, s.Decide}, Approvals: refusing{},
+		Identities: identities{}, Secrets: secrets{s.Secret}, Recorder: rec, Archive: empty{}, Now: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Session: inner, target: s.Target.Name, record: rec}, nil
+}
+
+// Result is an answer as the person got it.
+type Result struct {
+	Columns []bastion.Column
+	Rows    [][]string // NULL is \N
+	Tag     string
+	Rest    []string // notices
+}
+
+// Shown is all that reached the person, in one text.
+func (r Result) Shown() string {
+	var b strings.Builder
+	for _, c := range r.Columns {
+		fmt.Fprintln(&b, c.Name, c.Type)
+	}
+	for _, row := range r.Rows {
+		fmt.Fprintln(&b, strings.Join(row, "|"))
+	}
+	fmt.Fprintln(&b, r.Tag, r.Rest)
+	return b.String()
+}
+
+// Parse reads a text.
+func (s *Session) Parse(ctx context.Context, text string) (bastion.Operation, error) {
+	return s.Session.Parse(ctx, s.target, text)
+}
+
+// Do parses and runs a text.
+func (s *Session) Do(ctx context.Context, text string) (Result, error) {
+	var r Result
+	err := s.Stream(ctx, text, func(f bastion.Frame) error {
+		switch f.Kind() {
+		case bastion.ColumnsFrame:
+			r.Columns = f.Columns()
+		case bastion.RowFrame:
+			row := make([]string, len(f.Row()))
+			for i, v := range f.Row() {
+				if row[i] = string(v); v == nil {
+					row[i] = `\N`
+				}
+			}
+			r.Rows = append(r.Rows, row)
+		case bastion.TagFrame:
+			r.Tag = f.Text()
+		case bastion.NoticeFrame:
+			r.Rest = append(r.Rest, f.Text())
+		}
+		return nil
+	})
+	return r, err
+}
+
+// Stream parses and runs a text, and gives each frame to show.
+func (s *Session) Stream(ctx context.Context, text string, show func(bastion.Frame) error) error {
+	op, err := s.Parse(ctx, text)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx, op, bastion.Job{Show: show})
+}
+
+// Recorded is every event so far, in one text.
+func (s *Session) Recorded() string {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	return fmt.Sprintf("%+v", s.record.events)
+}
+
+// record keeps events in memory.
+type record struct {
+	mu     sync.Mutex
+	events []bastion.Event
+}
+
+func (r *record) Event(e bastion.Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return nil
+}
+func (*record) Output([]byte) error   { return nil }
+func (*record) Resize(int, int) error { return nil }
+func (*record) Close() error          { return nil }
+
+type policy struct {
+	rules  mask.Rules
+	decide func(bastion.Operation) bastion.Effect
+}
+
+// Decide refuses what the setup says and what probes hidden columns, as policy does.
+func (p policy) Decide(_ bastion.Identity, op bastion.Operation) bastion.Decision {
+	d := bastion.Decision{Effect: bastion.Allow, Mask: p.rules, Rule: "test"}
+	if p.decide != nil {
+		d.Effect = p.decide(op)
+	}
+	for _, x := range op.Intent().Probes {
+		if p.rules.Source(x.Column) == mask.Clear || x.Equality && p.rules.Lookup(x.Column) {
+			continue
+		}
+		d.Effect, d.Reason = bastion.Deny, "uses the hidden column "+x.Column
+	}
+	return d
+}
+func (policy) Access(bastion.Identity, bastion.Target) bastion.Access {
+	return bastion.Access{Connect: bastion.Allow}
+}
+func (policy) Roles(bastion.Identity) []bastion.Role { return nil }
+
+type identities struct{}
+
+func (identities) Current(_ context.Context, i bastion.Identity) (bastion.Identity, error) {
+	return i, nil
+}
+
+type secrets struct{ secret bastion.Secret }
+
+func (s secrets) Secret(context.Context, bastion.Target) (bastion.Secret, error) {
+	return s.secret, nil
+}
+
+var errNone = errors.New("there are no approvals in this test")
+
+type refusing struct{}
+
+func (refusing) Find(context.Context, bastion.Identity, bastion.Operation) (bastion.Request, bool, error) {
+	return bastion.Request{}, false, nil
+}
+func (refusing) File(_ context.Context, q bastion.Question) (bastion.Request, error) {
+	return bastion.Request{}, fmt.Errorf("%w: %d rows: %s", errNone, q.Preview.Rows, q.Preview.Note)
+}
+func (refusing) Wait(context.Context, uint64, func(bastion.Request)) (bastion.Request, error) {
+	return bastion.Request{}, errNone
+}
+func (refusing) Use(context.Context, uint64, bastion.Question) (bastion.Request, error) {
+	return bastion.Request{}, errNone
+}
+func (refusing) Requests(context.Context, bastion.Identity, bastion.RequestFilter) ([]bastion.Request, error) {
+	return nil, nil
+}
+func (refusing) Request(context.Context, bastion.Identity, uint64) (bastion.Request, error) {
+	return bastion.Request{}, bastion.ErrNotFound
+}
+func (refusing) Vote(context.Context, bastion.Ballot) (bastion.Request, error) {
+	return bastion.Request{}, bastion.ErrNotFound
+}
+func (refusing) Withdraw(context.Context, bastion.Identity, uint64) (bastion.Request, error) {
+	return bastion.Request{}, bastion.ErrNotFound
+}
+func (refusing) Watch() (<-chan struct{}, func()) { return nil, func() {} }
+
+type empty struct{}
+
+func (empty) Recordings(context.Context, bastion.Scope, bastion.RecordingFilter) ([]bastion.Recording, error) {
+	return nil, nil
+}
+func (empty) Replay(context.Context, bastion.Scope, string) (bastion.Replay, error) {
+	return nil, bastion.ErrNotFound
+}
+func (empty) Events(context.Context, bastion.Scope, uint64, func(bastion.Event) bool) error {
+	return nil
+}
+func (empty) History(context.Context, string, string, int) ([]string, error) { return nil, nil }
+
+// channel is a person who types nothing.
+type channel struct{ bytes.Buffer }
+
+func (*channel) Read([]byte) (int, error) { return 0, io.EOF }
+func (*channel) Stderr() io.ReadWriter    { return &bytes.Buffer{} }
+func (*channel) CloseWrite() error        { return nil }

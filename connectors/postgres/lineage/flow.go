@@ -1,0 +1,273 @@
+package lineage
+
+import (
+	"slices"
+	"strings"
+)
+
+// flow is what is known of where the values of an expression come from.
+type flow struct {
+	// columns that flow in, as schema.table.column, without repeats. Never changed
+	// in place: flows share it.
+	columns []string
+	// derived: the values are computed, not those of the columns as they are.
+	derived bool
+	// unproven: columns may be incomplete.
+	unproven bool
+	// hidden: what is missing from columns may be anything of the target.
+	hidden bool
+}
+
+// opaque is the flow of what cannot be looked into.
+var opaque = flow{derived: true, unproven: true, hidden: true}
+
+// with joins two flows into one that covers both.
+func (f flow) with(g flow) flow {
+	f.derived = f.derived || g.derived
+	f.unproven = f.unproven || g.unproven
+	f.hidden = f.hidden || g.hidden
+	if len(f.columns) == 0 {
+		f.columns = g.columns
+		return f
+	}
+	for i, c := range g.columns {
+		if !slices.Contains(f.columns, c) {
+			columns := slices.Clip(f.columns)
+			for _, c := range g.columns[i:] {
+				if !slices.Contains(columns, c) {
+					columns = append(columns, c)
+				}
+			}
+			f.columns = columns
+			break
+		}
+	}
+	return f
+}
+
+// computed is the flow of something computed from f.
+func (f flow) computed() flow {
+	f.derived = true
+	return f
+}
+
+// straight reports whether the values are those of base columns, as they are.
+func (f flow) straight() bool {
+	return len(f.columns) > 0 && !f.derived && !f.unproven
+}
+
+func (f flow) equal(g flow) bool {
+	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && len(f.columns) == len(g.columns)
+}
+
+// field is a column of something in FROM, or of a query's answer.
+type field struct {
+	name string
+	flow flow
+	junk bool // added by us, and not part of *
+}
+
+// entry is something in FROM that a name can qualify.
+type entry struct {
+	schema, alias string
+	fields        []field
+	// prefix is schema.table. of a relation: its system columns exist.
+	prefix string
+	// loose: the columns are not known, so that any name may be one.
+	loose bool
+	// assumed: there is no catalog, and what the text says is taken for granted.
+	assumed bool
+	target  bool // it is what the statement changes
+	named   bool // by the table's own name, so that schema.table.column finds it
+}
+
+// item is one element of FROM: a table, or a join of several.
+type item struct {
+	entries []*entry
+	fields  []field // what * gives, in order; unqualified names are looked up here
+	loose   bool
+}
+
+// scope is where names are looked up, innermost first.
+type scope struct {
+	up    *scope
+	items []item
+	ctes  *cte
+}
+
+// cte is one query of a WITH, in a chain from the innermost outwards.
+type cte struct {
+	name    string
+	next    *cte
+	fields  []field
+	loose   bool
+	known   bool
+	running bool         // being analysed: a reference is recursive
+	again   bool         // was referred to while running
+	resolve func(c *cte) // analyses the query, when first referred to
+}
+
+// find looks a CTE up, from the innermost WITH outwards.
+func (s *scope) find(name string) *cte {
+	for ; s != nil; s = s.up {
+		for c := s.ctes; c != nil; c = c.next {
+			if c.name == name {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// system columns exist in every table and hold no user's values.
+var system = set("ctid xmin xmax cmin cmax tableoid")
+
+// column looks an unqualified name up. ok is false if it is no column.
+func (s *scope) column(name string) (f flow, target, ok bool) {
+	for ; s != nil; s = s.up {
+		found := 0
+		for _, it := range s.items {
+			for i := range it.fields {
+				if it.fields[i].name != name {
+					continue
+				}
+				if found++; found == 1 {
+					f = it.fields[i].flow
+				} else { // the server will call it ambiguous
+					f = f.with(it.fields[i].flow)
+					f.unproven = true
+				}
+				target = target || it.has(name)
+			}
+		}
+		if found > 0 {
+			return f, target, true
+		}
+		for _, it := range s.items {
+			if !it.loose {
+				continue
+			}
+			for _, e := range it.entries {
+				if e.loose {
+					found++
+					f = f.with(e.any(name))
+					target = target || e.target
+				}
+			}
+		}
+		if found > 0 {
+			f.unproven = f.unproven || found > 1
+			return f, target, true
+		}
+		if system[name] {
+			for _, it := range s.items {
+				for _, e := range it.entries {
+					if e.prefix != "" {
+						return flow{}, e.target, true
+					}
+				}
+			}
+		}
+	}
+	return flow{}, false, false
+}
+
+// has reports whether the column is one of the statement's target.
+func (it item) has(name string) bool {
+	for _, e := range it.entries {
+		if e.target && (e.loose || e.index(name) >= 0) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *entry) index(name string) int {
+	return slices.IndexFunc(e.fields, func(f field) bool { return f.name == name })
+}
+
+// any is the flow of a column of an entry whose columns are not known.
+func (e *entry) any(name string) flow {
+	if e.prefix == "" {
+		return opaque
+	}
+	return flow{columns: []string{e.prefix + name}, unproven: !e.assumed}
+}
+
+// whole is the flow of an entry's whole row.
+func (e *entry) whole() flow {
+	if e.loose {
+		return opaque
+	}
+	f := flow{derived: true}
+	for i := range e.fields {
+		f = f.with(e.fields[i].flow)
+	}
+	return f
+}
+
+// entry finds what a name qualifies.
+func (s *scope) entry(schema, name string) *entry {
+	for ; s != nil; s = s.up {
+		for _, it := range s.items {
+			for _, e := range it.entries {
+				if e.alias == name && (schema == "" || e.named && e.schema == schema) {
+					return e
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// of returns the flow of one column of an entry.
+func (e *entry) of(name string) (flow, bool) {
+	if i := e.index(name); i >= 0 {
+		f := e.fields[i].flow
+		if slices.ContainsFunc(e.fields[i+1:], func(g field) bool { return g.name == name }) {
+			for _, g := range e.fields[i+1:] {
+				if g.name == name {
+					f = f.with(g.flow)
+				}
+			}
+			f.unproven = true
+		}
+		return f, true
+	}
+	if e.loose {
+		return e.any(name), true
+	}
+	if system[name] && e.prefix != "" {
+		return flow{}, true
+	}
+	return flow{}, false
+}
+
+// rename gives an item a new name, as an alias does: the names inside vanish.
+func rename(it item, alias string, columns []string) item {
+	if alias == "" {
+		return it
+	}
+	e := &entry{alias: alias, loose: it.loose}
+	if len(it.entries) == 1 {
+		e.prefix, e.target, e.assumed = it.entries[0].prefix, it.entries[0].target, it.entries[0].assumed
+	}
+	e.fields = slices.Clone(it.fields)
+	for i, c := range columns {
+		if i < len(e.fields) {
+			e.fields[i].name = c
+		} else if it.loose {
+			e.fields = append(e.fields, field{name: c, flow: opaque})
+		}
+	}
+	return item{entries: []*entry{e}, fields: e.fields, loose: it.loose}
+}
+
+func fullName(schema, name string) string {
+	var b strings.Builder
+	b.Grow(len(schema) + 1 + len(name))
+	b.WriteString(schema)
+	b.WriteByte('.')
+	b.WriteString(name)
+	return b.String()
+}

@@ -1,0 +1,312 @@
+// Package lineage reads PostgreSQL statements: what they do to what, which
+// columns flow into each column of their answer, and which columns they compare,
+// sort or group by.
+//
+// It works on the tree of PostgreSQL's own parser. What it does not know, it
+// refuses or calls unproven; see the README of connectors/postgres.
+package lineage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+	"github.com/pganalyze/pg_query_go/v6/parser"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
+	"github.com/sallyport/sallyport/connectors/postgres/catalog"
+)
+
+// Names tells what names mean. *catalog.Snapshot is one.
+type Names interface {
+	// Relation returns the relation of that name, or nil.
+	Relation(schema, name string) *catalog.Relation
+	// Functions returns functions of that name in all schemas but pg_catalog.
+	Functions(name string) []catalog.Function
+	// Operators returns operators of that name in all schemas but pg_catalog.
+	Operators(name string) []catalog.Operator
+	// Type returns a type outside of pg_catalog.
+	Type(schema, name string) (catalog.Type, bool)
+}
+
+// Session is what the meaning of a text depends on besides the catalog.
+type Session struct {
+	// Path is the schemas in which names are looked up, in order, pg_catalog and
+	// the session's temporary schema in their places.
+	Path []string
+	// Settings goes into the intent as it is.
+	Settings string
+	// Uncommitted says that the session has changed the schema in a transaction
+	// that has not ended, so that the catalog is not what its statements see.
+	Uncommitted bool
+	// Prepared and Cursors are the texts, PREPARE and DECLARE in full, that made the
+	// session's prepared statements and open cursors, by name. Either may be nil.
+	Prepared, Cursors map[string]string
+}
+
+// Class is how a statement must be treated where it runs.
+type Class uint8
+
+// The classes. The zero Class is for any other statement.
+const (
+	// Plannable statements can be explained.
+	Plannable Class = iota + 1
+	// Streaming statements need more than rows: COPY with the client, and LISTEN.
+	Streaming
+	// Static statements evaluate no expression over data: an error of theirs about
+	// names or privileges speaks of the text alone.
+	Static
+)
+
+// Reading is an intent with what else the connector needs to know.
+type Reading struct {
+	Intent bastion.Intent
+	Class  Class
+	// Effects: something may run that the reader cannot look into.
+	Effects bool
+	// Prepares and Declares name the prepared statement or cursor that the
+	// statement makes. Hold: the cursor outlives the transaction.
+	Prepares, Declares string
+	Hold               bool
+	// Forgets and Closes name what the statement ends; "*" is all.
+	Forgets, Closes string
+	// System: names of system catalogs were used.
+	System bool
+	// Unknown: a name was not in the catalog, which may be out of date.
+	Unknown bool
+}
+
+// A Reader reads texts against one catalog. It is safe for concurrent use.
+type Reader struct {
+	catalog Names // nil: names are taken as the text tells them
+
+	mu    sync.Mutex // guards the rest
+	views map[*catalog.Relation]*view
+	cache map[key]*Reading
+}
+
+// view is what a view's definition says.
+type view struct {
+	fields  []field
+	calls   []bastion.Action // functions that reading the view calls
+	reads   []string         // relations in it, as schema.name
+	effects bool
+}
+
+type key struct {
+	text, settings string
+	uncommitted    bool
+}
+
+// NewReader makes a reader. Without a catalog, names are taken as the text tells
+// them, which is fit for explanation only.
+func NewReader(c Names) *Reader {
+	return &Reader{catalog: c, views: map[*catalog.Relation]*view{}, cache: map[key]*Reading{}}
+}
+
+const (
+	maxCached     = 256     // texts
+	maxCachedText = 8 << 10 // bytes of each
+)
+
+// Read reads one statement. What it returns is shared: it must not be changed.
+// An error is a *[bastion.ParseError].
+func (r *Reader) Read(text string, s Session) (*Reading, error) {
+	k := key{text, s.Settings, s.Uncommitted}
+	r.mu.Lock()
+	known := r.cache[k]
+	r.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	stmt, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	a := &analysis{reader: r, session: s, text: text, seen: map[any]bool{}, actions: map[bastion.Action]bool{}}
+	reading, err := a.read(stmt)
+	if err != nil {
+		return nil, err
+	}
+	if a.volatile || len(text) > maxCachedText {
+		return reading, nil
+	}
+	r.mu.Lock()
+	if len(r.cache) >= maxCached {
+		clear(r.cache)
+	}
+	r.cache[k] = reading
+	r.mu.Unlock()
+	return reading, nil
+}
+
+// parse returns the only statement of a text.
+func parse(text string) (*pg.Node, error) {
+	if strings.IndexByte(text, 0) >= 0 {
+		return nil, &bastion.ParseError{Message: "the text holds a zero byte", Next: "remove it"}
+	}
+	if !utf8.ValidString(text) {
+		return nil, &bastion.ParseError{Message: "the text is not valid UTF-8", Next: "send it as UTF-8"}
+	}
+	if depth(text) > maxDepth {
+		return nil, &bastion.ParseError{Message: fmt.Sprintf("the statement nests deeper than %d levels, or chains more operators than that", maxDepth), Next: "write it as a list or in several statements"}
+	}
+	tree, err := pg.Parse(text)
+	if err != nil {
+		var pe *parser.Error
+		if errors.As(err, &pe) {
+			return nil, &bastion.ParseError{Message: pe.Message, Position: max(pe.Cursorpos, 0)}
+		}
+		return nil, &bastion.ParseError{Message: "the text cannot be read"}
+	}
+	switch len(tree.Stmts) {
+	case 0:
+		return nil, &bastion.ParseError{Message: "there is no statement in the text", Next: "type one"}
+	case 1:
+		return tree.Stmts[0].Stmt, nil
+	}
+	return nil, &bastion.ParseError{Message: fmt.Sprintf("the text holds %d statements", len(tree.Stmts)), Next: "send them one by one"}
+}
+
+// refused ends an analysis from any depth.
+type refused struct{ err *bastion.ParseError }
+
+// analysis is the reading of one text.
+type analysis struct {
+	reader  *Reader
+	session Session
+	text    string
+
+	seen     map[any]bool // nodes that were understood
+	actions  map[bastion.Action]bool
+	order    []bastion.Action
+	probes   []bastion.Probe
+	effects  bool
+	system   bool
+	unknown  bool
+	volatile bool // depends on more than text, catalog and settings
+	inView   bool // a view's definition: whoever reads it did not choose its filters
+	views    []*catalog.Relation
+	reads    []string // relations read, in a view's definition
+	depth    int
+	// touchesTarget: a column of what the statement changes was referred to.
+	touchesTarget bool
+}
+
+func (a *analysis) refuse(format string, args ...any) {
+	panic(refused{&bastion.ParseError{Message: fmt.Sprintf(format, args...)}})
+}
+
+func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case refused:
+			rd, err = nil, p.err
+		default:
+			panic(p)
+		}
+	}()
+	rd = &Reading{}
+	out := a.statement(stmt, rd)
+	if missed := unseen(stmt, a.seen); missed != "" {
+		a.refuse("the statement uses %s in a way that this bastion does not know", missed)
+	}
+	if a.session.Uncommitted {
+		for i := range out.fields {
+			out.fields[i].flow.unproven = true
+		}
+		if a.touches() {
+			a.probe(opaque, false)
+		}
+	}
+	if len(a.order) == 0 {
+		a.action(Select, "") // SELECT 1
+	}
+	rd.Effects, rd.System, rd.Unknown = a.effects, a.system, a.unknown
+	in := &rd.Intent
+	in.Actions = a.order
+	in.Probes = a.probes
+	in.Settings = a.session.Settings
+	in.Verb = a.strongest().Verb
+	if in.Summary == "" {
+		in.Summary = a.summary()
+	}
+	if out.known {
+		in.Outputs = make([]mask.Column, 0, len(out.fields))
+		for _, f := range out.fields {
+			in.Outputs = append(in.Outputs, mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven, Derived: f.flow.derived})
+		}
+	}
+	return rd, nil
+}
+
+// touches reports whether the statement reads or compares anything of the target.
+func (a *analysis) touches() bool {
+	return len(a.probes) > 0 || slices.ContainsFunc(a.order, func(x bastion.Action) bool {
+		return x.Verb == Select && x.Resource != ""
+	})
+}
+
+// action notes that the statement does something.
+func (a *analysis) action(v bastion.Verb, resource string) {
+	if strings.HasPrefix(resource, "pg_temp_") { // each session has a number of its own
+		_, name, _ := strings.Cut(resource, ".")
+		resource = "pg_temp." + name
+	}
+	x := bastion.Action{Verb: v, Resource: resource}
+	if !a.actions[x] {
+		a.actions[x] = true
+		a.order = append(a.order, x)
+	}
+}
+
+// unreadable is the name of a probe's column where it is not known.
+const unreadable = "?"
+
+// probe notes that columns are used other than by showing them.
+func (a *analysis) probe(f flow, equality bool) {
+	if a.inView {
+		return
+	}
+	for _, c := range f.columns {
+		a.oneProbe(bastion.Probe{Column: c, Equality: equality})
+	}
+	if f.hidden {
+		a.oneProbe(bastion.Probe{Column: unreadable})
+	}
+}
+
+func (a *analysis) oneProbe(p bastion.Probe) {
+	for i := range a.probes {
+		if a.probes[i].Column == p.Column {
+			a.probes[i].Equality = a.probes[i].Equality && p.Equality // the harder one covers the other
+			return
+		}
+	}
+	a.probes = append(a.probes, p)
+}
+
+var rank = func() map[bastion.Verb]int {
+	m := map[bastion.Verb]int{}
+	for i, v := range Verbs() {
+		m[v.Verb] = i
+	}
+	return m
+}()
+
+func (a *analysis) strongest() bastion.Action {
+	return slices.MaxFunc(a.order, func(x, y bastion.Action) int { return cmp.Compare(rank[x.Verb], rank[y.Verb]) })
+}
+
+// answer is the columns of what a statement returns.
+type answer struct {
+	fields []field
+	known  bool
+}

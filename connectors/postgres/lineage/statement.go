@@ -1,0 +1,332 @@
+package lineage
+
+import (
+	"slices"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// statement reads any statement. What is not in the list is refused.
+func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
+	rows := func(out answer) answer {
+		rd.Class = Plannable
+		return out
+	}
+	none := answer{known: true}
+	switch x := n.GetNode().(type) {
+	case *pg.Node_SelectStmt:
+		out := a.selects(x.SelectStmt, nil)
+		if x.SelectStmt.IntoClause != nil {
+			return none
+		}
+		return rows(out)
+	case *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
+		return rows(a.query(n, nil))
+	case *pg.Node_ExplainStmt:
+		return a.explain(x.ExplainStmt)
+	case *pg.Node_CopyStmt:
+		return a.copy(x.CopyStmt, rd)
+	case *pg.Node_PrepareStmt:
+		return a.prepare(x.PrepareStmt, rd)
+	case *pg.Node_ExecuteStmt:
+		return a.execute(x.ExecuteStmt)
+	case *pg.Node_DeallocateStmt:
+		rd.Class, rd.Forgets = Static, x.DeallocateStmt.Name
+		if x.DeallocateStmt.Isall || x.DeallocateStmt.Name == "" {
+			rd.Forgets = "*"
+		}
+		a.action(Prepare, "")
+		return none
+	case *pg.Node_DeclareCursorStmt:
+		c := x.DeclareCursorStmt
+		a.action(Cursor, "")
+		a.query(c.Query, nil)
+		const hold = 0x0020 // CURSOR_OPT_HOLD
+		rd.Declares, rd.Hold = c.Portalname, c.Options&hold != 0
+		return none
+	case *pg.Node_FetchStmt:
+		return a.fetch(x.FetchStmt)
+	case *pg.Node_ClosePortalStmt:
+		rd.Class, rd.Closes = Static, x.ClosePortalStmt.Portalname
+		if rd.Closes == "" {
+			rd.Closes = "*"
+		}
+		a.action(Cursor, "")
+		return none
+	case *pg.Node_CreateTableAsStmt:
+		c := x.CreateTableAsStmt
+		if e := c.Query.GetExecuteStmt(); e != nil {
+			a.into(c.Into, a.execute(e))
+		} else {
+			a.into(c.Into, a.query(c.Query, nil))
+		}
+		return none
+	case *pg.Node_ViewStmt:
+		a.created(x.ViewStmt.View, Create)
+		a.copies(a.query(x.ViewStmt.Query, nil))
+		a.options(x.ViewStmt.Options)
+		return none
+	case *pg.Node_VariableSetStmt:
+		rd.Class = Static
+		a.set(x.VariableSetStmt)
+		return none
+	case *pg.Node_VariableShowStmt:
+		rd.Class = Static
+		return a.show(x.VariableShowStmt)
+	case *pg.Node_CallStmt:
+		c := x.CallStmt.Funccall
+		a.seen[c] = true
+		a.effects = true
+		names := stringsOf(c.Funcname)
+		schema := a.creating()
+		if len(names) > 1 {
+			schema = names[len(names)-2]
+		} else if s := a.others(names[0]); len(s) > 0 {
+			schema = s[0]
+		}
+		a.action(Call, fullName(schema, names[len(names)-1]))
+		a.probe(a.list(c.Args, nil), false)
+		return answer{}
+	case *pg.Node_DoStmt:
+		a.effects = true
+		a.action(Do, "")
+		return none
+	}
+	rd.Class = Static
+	a.utility(n, rd)
+	if a.redacts(n) {
+		rd.Intent.Record = hideConstants(a.text)
+	}
+	return none
+}
+
+// explain reads EXPLAIN: with ANALYZE the statement inside runs.
+func (a *analysis) explain(x *pg.ExplainStmt) answer {
+	a.action(Explain, "")
+	a.options(x.Options)
+	var inner Reading
+	switch q := x.Query.GetNode().(type) {
+	case *pg.Node_ExplainStmt:
+		a.refuse("EXPLAIN of EXPLAIN is not read")
+	case *pg.Node_DeclareCursorStmt, *pg.Node_CreateTableAsStmt, *pg.Node_ExecuteStmt:
+		a.statement(x.Query, &inner)
+	case *pg.Node_SelectStmt:
+		a.selects(q.SelectStmt, nil)
+	default:
+		a.query(x.Query, nil)
+	}
+	run := false
+	for _, n := range x.Options {
+		d := n.GetDefElem()
+		if d.GetDefname() == "analyze" {
+			run = !off(d.Arg)
+		}
+	}
+	if !run {
+		// Nothing is written, so what would write is only read. Functions stay:
+		// the planner computes some of them.
+		for i, x := range a.order {
+			switch x.Verb {
+			case Insert, Update, UpdateAll, Delete, DeleteAll, Merge, Create, Lock:
+				a.order[i].Verb = Select
+			}
+		}
+		a.order = compact(a.order)
+	}
+	f := flow{}
+	if a.effects {
+		f = opaque // the planner may have computed a function and show its result
+	}
+	return answer{known: true, fields: []field{{name: "QUERY PLAN", flow: f}}}
+}
+
+// compact removes repeats.
+func compact(actions []bastion.Action) []bastion.Action {
+	var out []bastion.Action
+	for _, x := range actions {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// off reports whether the value of a boolean option is false.
+func off(n *pg.Node) bool {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_String_:
+		switch strings.ToLower(x.String_.Sval) {
+		case "false", "off", "0":
+			return true
+		}
+	case *pg.Node_Integer:
+		return x.Integer.Ival == 0
+	case *pg.Node_Boolean:
+		return !x.Boolean.Boolval
+	}
+	return false
+}
+
+// options walks options, in which expressions may hide.
+func (a *analysis) options(list []*pg.Node) {
+	for _, n := range list {
+		if d := n.GetDefElem(); d != nil && d.Arg != nil {
+			a.walk(d.Arg, nil)
+		}
+	}
+}
+
+func (a *analysis) copy(c *pg.CopyStmt, rd *Reading) answer {
+	verb := CopyOut
+	if c.IsFrom {
+		verb = CopyIn
+	}
+	if c.IsProgram || c.Filename != "" {
+		a.action(ServerFile, "")
+		a.effects = true
+	} else {
+		rd.Class = Streaming
+	}
+	a.options(c.Options)
+	if c.Query != nil {
+		a.action(verb, "")
+		out := a.query(c.Query, nil)
+		a.copies(out)
+		return out
+	}
+	e := a.relation(c.Relation, verb)
+	if !c.IsFrom {
+		a.relation(c.Relation, Select)
+	}
+	sc := &scope{items: []item{{entries: []*entry{e}, fields: e.fields, loose: e.loose}}}
+	a.where(c.WhereClause, sc)
+	if c.IsFrom {
+		return answer{known: true}
+	}
+	out := answer{known: !e.loose}
+	for _, f := range e.fields {
+		if len(c.Attlist) == 0 || slices.Contains(stringsOf(c.Attlist), f.name) {
+			out.fields = append(out.fields, f)
+		}
+	}
+	a.copies(out)
+	return out
+}
+
+func (a *analysis) prepare(p *pg.PrepareStmt, rd *Reading) answer {
+	a.action(Prepare, "")
+	for _, n := range p.Argtypes {
+		a.typeName(n.GetTypeName())
+	}
+	a.query(p.Query, nil)
+	rd.Prepares = p.Name
+	return answer{known: true}
+}
+
+// execute reads EXECUTE as the statement that it runs.
+func (a *analysis) execute(e *pg.ExecuteStmt) answer {
+	a.volatile = true
+	a.action(Prepare, "")
+	a.probe(a.list(e.Params, nil), false)
+	text, ok := a.session.Prepared[e.Name]
+	if !ok {
+		panic(refused{&bastion.ParseError{Message: "there is no prepared statement " + e.Name + " in this session", Next: "PREPARE it here first"}})
+	}
+	stmt, err := parse(text)
+	if err != nil || stmt.GetPrepareStmt() == nil {
+		a.refuse("the prepared statement %s cannot be read", e.Name)
+	}
+	return a.query(stmt.GetPrepareStmt().Query, nil)
+}
+
+// fetch reads FETCH as rows of the cursor's query.
+func (a *analysis) fetch(f *pg.FetchStmt) answer {
+	a.volatile = true
+	a.action(Cursor, "")
+	if f.Ismove {
+		return answer{known: true}
+	}
+	text, ok := a.session.Cursors[f.Portalname]
+	if !ok {
+		return answer{} // its columns are not known, so they are hidden
+	}
+	stmt, err := parse(text)
+	if err != nil || stmt.GetDeclareCursorStmt() == nil {
+		return answer{}
+	}
+	// What the query does was decided upon when the cursor was declared.
+	order, actions := slices.Clone(a.order), a.actions
+	a.actions = map[bastion.Action]bool{}
+	out := a.query(stmt.GetDeclareCursorStmt().Query, nil)
+	a.order, a.actions = order, actions
+	return out
+}
+
+// set reads SET and RESET.
+func (a *analysis) set(v *pg.VariableSetStmt) {
+	a.listWalk(v.Args)
+	name := strings.ToLower(v.Name)
+	switch {
+	case fixed[name]:
+		a.refuse("the setting %s cannot be changed here, because the bastion reads texts by it", name)
+	case v.Kind == pg.VariableSetKind_VAR_RESET_ALL:
+		a.action(SettingMeaning, "")
+	case v.Kind == pg.VariableSetKind_VAR_SET_MULTI && (name == "transaction" || name == "session characteristics"):
+		a.action(Transaction, "")
+	case harmless[name]:
+		a.action(Setting, "")
+	default:
+		a.action(SettingMeaning, "")
+	}
+}
+
+// show reads SHOW. What is not known may have been made to carry anything.
+func (a *analysis) show(v *pg.VariableShowStmt) answer {
+	a.action(Setting, "")
+	name := strings.ToLower(v.Name)
+	f := opaque
+	if harmless[name] || shown[name] || name == "transaction_isolation" {
+		f = flow{}
+	}
+	if name == "all" {
+		return answer{known: true, fields: []field{{"name", f, false}, {"setting", f, false}, {"description", f, false}}}
+	}
+	return answer{known: true, fields: []field{{name: v.Name, flow: f}}}
+}
+
+// walk reads all expressions and queries below a node of a utility statement,
+// with the columns of one table in sight. What they read is probed.
+func (a *analysis) walk(n *pg.Node, sc *scope) {
+	if n == nil || n.Node == nil {
+		return
+	}
+	if a.depth++; a.depth > maxDepth {
+		a.refuse("the statement nests too deeply")
+	}
+	defer func() { a.depth-- }()
+	switch x := n.Node.(type) {
+	case *pg.Node_ColumnRef, *pg.Node_AExpr, *pg.Node_BoolExpr, *pg.Node_FuncCall, *pg.Node_TypeCast, *pg.Node_SubLink, *pg.Node_CaseExpr,
+		*pg.Node_CoalesceExpr, *pg.Node_MinMaxExpr, *pg.Node_NullTest, *pg.Node_BooleanTest, *pg.Node_CollateClause,
+		*pg.Node_AIndirection, *pg.Node_AArrayExpr, *pg.Node_RowExpr, *pg.Node_XmlExpr, *pg.Node_SqlvalueFunction:
+		a.probe(a.expr(n, sc), false)
+	case *pg.Node_SelectStmt, *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
+		a.copies(a.query(n, sc))
+	case *pg.Node_RangeVar:
+		a.seen[x.RangeVar] = true
+	case *pg.Node_List:
+		for _, m := range x.List.Items {
+			a.walk(m, sc)
+		}
+	default:
+		a.below(childOf(n), sc)
+	}
+}
+
+func (a *analysis) listWalk(list []*pg.Node) {
+	for _, n := range list {
+		a.walk(n, nil)
+	}
+}

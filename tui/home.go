@@ -1,0 +1,426 @@
+package tui
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// chooser is what the list of targets needs of a session.
+type chooser interface {
+	Targets(context.Context) ([]bastion.TargetView, error)
+	RequestAccess(ctx context.Context, target, reason string) (bastion.Request, error)
+	Requests(context.Context, bastion.RequestFilter) ([]bastion.Request, error)
+}
+
+// places are the screens that the home screen leads to.
+type places struct {
+	console    func(target string) Screen
+	request    func(id uint64) Screen
+	recordings func() Screen
+}
+
+// home is the list of targets.
+type home struct {
+	ctx     context.Context
+	chooser chooser
+	theme   Theme
+	places  places
+	goTo    string // a target to open as soon as the list is there
+
+	targets []bastion.TargetView
+	loaded  bool
+	err     error
+	waiting int // requests that the person may decide
+
+	filter    input
+	filtering bool
+	list      list
+	h         int
+
+	load   Wait
+	access Wait
+	doing  string // what access waits for, in words
+}
+
+func newHome(ctx context.Context, c chooser, th Theme, p places, goTo string) *home {
+	return &home{ctx: ctx, chooser: c, theme: th, places: p, goTo: goTo}
+}
+
+func (s *home) Title() string { return "targets" }
+func (s *home) Typing() bool  { return s.filtering }
+func (s *home) Init() tea.Cmd { return s.reload() }
+
+func (s *home) reload() tea.Cmd { return ask(s.ctx, &s.load, s.chooser.Targets) }
+
+func (s *home) ShortHelp() []key.Binding {
+	if s.busy() {
+		return []key.Binding{bind("esc", "cancel", "esc")}
+	}
+	some := len(s.shown()) > 0
+	connect, request := bind("enter", "connect", "enter"), bind("r", "request", "r")
+	connect.SetEnabled(some)
+	request.SetEnabled(some)
+	if s.filtering {
+		return []key.Binding{connect, bind("↑/↓", "choose", "up", "down"), bind("esc", "show all", "esc")}
+	}
+	approvals := keyQueue
+	if s.waiting > 0 {
+		approvals.SetHelp("a", "approvals ("+itoa(s.waiting)+")")
+	}
+	filter := bind("/", "filter", "/")
+	filter.SetEnabled(len(s.targets) > 0)
+	return []key.Binding{connect, request, filter, approvals, bind("l", "recordings", "l"), keyQuit}
+}
+
+func (s *home) FullHelp() [][]key.Binding {
+	return [][]key.Binding{
+		{bind("enter", "connect to the target", "enter"), bind("r", "request access to the target, where that needs approval", "r"),
+			bind("↑/↓ pgup/pgdn", "choose a target"), bind("/", "filter the list; any other letter starts it too"), bind("esc", "show all targets again")},
+		{bind("a", "approvals: decide, and follow your own requests"), bind("l", "recordings: list and replay"), bind("ctrl+r", "read the list again", "ctrl+r"), keyQuit},
+	}
+}
+
+func (s *home) busy() bool { return s.access.Busy() || s.load.Busy() && !s.loaded }
+
+// shown is the targets that the filter leaves.
+func (s *home) shown() []bastion.TargetView {
+	words := strings.Fields(strings.ToLower(s.filter.String()))
+	if len(words) == 0 {
+		return s.targets
+	}
+	var out []bastion.TargetView
+	for _, t := range s.targets {
+		hay := strings.ToLower(strings.Join([]string{t.Name, t.Kind, labels(t.Target), t.Description, may(t.Access)}, "\n"))
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(hay, w) }) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (s *home) selected() (bastion.TargetView, bool) {
+	shown := s.shown()
+	if s.list.at < 0 || s.list.at >= len(shown) {
+		return bastion.TargetView{}, false
+	}
+	return shown[s.list.at], true
+}
+
+func (s *home) Update(msg tea.Msg) (Screen, tea.Cmd) {
+	if targets, err, ok := take[[]bastion.TargetView](&s.load, msg); ok {
+		return s, s.arrived(targets, err)
+	}
+	if r, err, ok := take[bastion.Request](&s.access, msg); ok {
+		if err != nil {
+			return s, fail(err)
+		}
+		return s, push(s.places.request(r.ID))
+	}
+	if a, err, ok := take[standing](&s.access, msg); ok {
+		if err != nil {
+			return s, fail(err)
+		}
+		return s, s.standing(a)
+	}
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		s.h = msg.Height
+		s.list.clamp(len(s.shown()), s.page(s.h))
+	case Queue:
+		s.waiting = len(msg.Waiting)
+	case SignedIn:
+		return s, s.reload()
+	case tea.KeyMsg:
+		return s, s.key(msg)
+	}
+	return s, nil
+}
+
+func (s *home) arrived(targets []bastion.TargetView, err error) tea.Cmd {
+	s.err, s.loaded = err, true
+	if err != nil {
+		return fail(err)
+	}
+	s.targets = targets
+	s.list.clamp(len(s.shown()), s.page(s.h))
+	if s.goTo == "" {
+		return nil
+	}
+	name := s.goTo
+	s.goTo = ""
+	for i, t := range targets {
+		if t.Name == name {
+			s.list.at = i
+			s.list.clamp(len(targets), s.page(s.h))
+			return s.connect(t)
+		}
+	}
+	return notify(Bad, "there is no target "+name+" that you may see; choose one of these")
+}
+
+func (s *home) key(k tea.KeyMsg) tea.Cmd {
+	if s.busy() {
+		if k.Type == tea.KeyEsc {
+			s.access.Cancel()
+			if s.load.Cancel() {
+				s.loaded = true
+			}
+		}
+		return nil
+	}
+	if s.list.key(k, len(s.shown()), s.page(s.h)) {
+		return nil
+	}
+	switch {
+	case k.Paste:
+		return nil
+	case k.Type == tea.KeyEnter:
+		if t, ok := s.selected(); ok {
+			return s.connect(t)
+		}
+		return nil
+	case k.Type == tea.KeyCtrlR:
+		s.loaded = false
+		return s.reload()
+	case k.Type == tea.KeyEsc:
+		s.filter, s.filtering = input{}, false
+		s.list.clamp(len(s.targets), s.page(s.h))
+		return nil
+	}
+	if !s.filtering {
+		switch k.String() {
+		case "/":
+			s.filtering = len(s.targets) > 0
+			return nil
+		case "q":
+			return tea.Quit
+		case "l":
+			return push(s.places.recordings())
+		case "r":
+			if t, ok := s.selected(); ok {
+				return s.request(t)
+			}
+			return nil
+		}
+	}
+	if len(s.targets) > 0 && (s.filtering || k.Type == tea.KeyRunes) && s.filter.key(k) {
+		s.filtering = true
+		s.list = list{}
+	}
+	return nil
+}
+
+// standing is the person's own open request for connecting to a target, if any.
+type standing struct {
+	target  bastion.TargetView
+	request bastion.Request
+	found   bool
+}
+
+// connect opens the target, or finds out how far the approval for it is.
+func (s *home) connect(t bastion.TargetView) tea.Cmd {
+	if t.Access.Connect == bastion.Allow {
+		return push(s.places.console(t.Name))
+	}
+	s.doing = "looking for your request"
+	return ask(s.ctx, &s.access, func(ctx context.Context) (standing, error) {
+		rs, err := s.chooser.Requests(ctx, bastion.RequestFilter{Open: true, Mine: true})
+		if err != nil {
+			return standing{}, err
+		}
+		a := standing{target: t}
+		for _, r := range rs {
+			// An approved one is worth more than one that still waits.
+			if r.Target == t.Name && r.Verb == bastion.Connect && (!a.found || r.State == bastion.Approved) {
+				a.request, a.found = r, true
+			}
+		}
+		return a, nil
+	})
+}
+
+func (s *home) standing(a standing) tea.Cmd {
+	switch {
+	case a.found && a.request.State == bastion.Approved:
+		return push(s.places.console(a.target.Name))
+	case a.found:
+		return push(s.places.request(a.request.ID))
+	}
+	return s.request(a.target)
+}
+
+// request asks for the reason, and then for access.
+func (s *home) request(t bastion.TargetView) tea.Cmd {
+	if t.Access.Connect == bastion.Allow {
+		return notify(Info, "no request needed: you may connect to "+t.Name+" at once; press enter")
+	}
+	about := []string{"Connecting to " + clean(t.Name) + " needs approval. Those who can approve will read your reason, and it is recorded."}
+	if t.Access.Note != "" {
+		about = append(about, clean(t.Access.Note))
+	}
+	return push(newPrompt(s.theme, "request access to "+t.Name, about, "Why do you need it?", "ask for access", func(reason string) tea.Cmd {
+		s.doing = "asking for access to " + t.Name
+		return ask(s.ctx, &s.access, func(ctx context.Context) (bastion.Request, error) {
+			return s.chooser.RequestAccess(ctx, t.Name, reason)
+		})
+	}))
+}
+
+// Leave implements [Leaver].
+func (s *home) Leave() {
+	s.load.Cancel()
+	s.access.Cancel()
+}
+
+// may says in words what the person may do on a target.
+func may(a bastion.Access) string {
+	switch {
+	case a.Connect == bastion.Ask:
+		return "needs approval"
+	case a.Connect != bastion.Allow:
+		return "not allowed"
+	case len(a.Allow) > 0 && len(a.Ask) > 0:
+		return "run, some by approval"
+	case len(a.Allow) > 0:
+		return "run"
+	case len(a.Ask) > 0:
+		return "run by approval"
+	}
+	return "connect only"
+}
+
+func (s *home) mayStyle(a bastion.Access) func(...string) string {
+	switch {
+	case a.Connect == bastion.Ask || a.Connect == bastion.Allow && len(a.Allow) == 0:
+		return s.theme.Warn.Render
+	case a.Connect != bastion.Allow:
+		return s.theme.Bad.Render
+	}
+	return s.theme.Good.Render
+}
+
+func labels(t bastion.Target) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(t.Labels)) {
+		out = append(out, k+"="+t.Labels[k])
+	}
+	return strings.Join(out, " ")
+}
+
+// details is the number of lines that tell more about the selected target.
+func details(h int) int {
+	if h >= 16 {
+		return 7
+	}
+	return 0
+}
+
+// page is the number of targets on a screen of h lines.
+func (s *home) page(h int) int { return max(1, h-2-details(h)) }
+
+func (s *home) View(w, h int) string {
+	th := s.theme
+	head := " " + th.Strong.Render("Targets")
+	shown := s.shown()
+	right := ""
+	switch {
+	case s.filtering:
+		head = " " + th.Accent.Render("/ ") + s.filter.view(th, max(8, w/2), true)
+		right = th.Muted.Render(itoa(len(shown))+" of "+count(len(s.targets), "target")) + " "
+	case s.access.Busy():
+		right = th.Muted.Render("… "+clean(s.doing)+"; esc cancels") + " "
+	case s.load.Busy() && !s.loaded:
+		right = th.Muted.Render("… reading the list; esc cancels") + " "
+	case len(s.targets) > 0:
+		right = th.Muted.Render(count(len(s.targets), "target")) + " "
+	}
+	b := []string{ends(head, right, w)}
+	switch {
+	case s.err != nil && len(s.targets) == 0:
+		b = append(b, "")
+		b = append(b, rows(th.Bad, indent(prose("The list cannot be read: "+s.err.Error(), w-4)))...)
+		b = append(b, indent(prose("ctrl+r tries again.", w-4))...)
+		return strings.Join(b, "\n")
+	case s.loaded && len(s.targets) == 0:
+		b = append(b, "")
+		b = append(b, indent(prose("No targets for your roles.", w-4))...)
+		b = append(b, rows(th.Muted, indent(prose("Press l for the recordings and a for the approvals. If you expected a target here, ask whoever writes the policy.", w-4)))...)
+		return strings.Join(b, "\n")
+	case len(s.targets) > 0 && len(shown) == 0:
+		b = append(b, "", "  No target matches. "+th.Muted.Render("esc shows all."))
+		return strings.Join(b, "\n")
+	case len(shown) == 0:
+		return strings.Join(b, "\n")
+	}
+	cols := []column{{head: "NAME", width: 30}, {head: "YOU MAY", width: 24}, {head: "ENV", width: 14}, {head: "KIND", width: 12}, {head: "DESCRIPTION", width: w}}
+	if w < 60 {
+		cols = cols[:2]
+		cols[0].width = max(8, w-26)
+	}
+	table := make([][]string, len(s.targets))
+	for i, t := range s.targets { // all, so that the columns stay while the filter changes
+		table[i] = cellsOf(t)
+	}
+	measure(cols, table)
+	share(cols, w, 10)
+	b = append(b, tableHead(th, cols, w))
+	from, to := s.list.page(len(shown), s.page(h))
+	for i := from; i < to; i++ {
+		cells, on := cellsOf(shown[i]), i == s.list.at
+		if !on {
+			cells[0] = th.Strong.Render(pad(cells[0], cols[0].width))
+			cells[1] = s.mayStyle(shown[i].Access)(pad(cells[1], cols[1].width))
+			cells[4] = th.Muted.Render(cells[4])
+		}
+		b = append(b, tableRow(th, cols, cells, w, on))
+	}
+	if n := details(h); n > 0 {
+		for len(b) < h-n {
+			b = append(b, "")
+		}
+		b = append(b, s.details(w, n)...)
+	}
+	return strings.Join(b, "\n")
+}
+
+// cellsOf are the cells of a target's row.
+func cellsOf(t bastion.TargetView) []string {
+	return []string{clean(t.Name), may(t.Access), clean(t.Environment()), clean(t.Kind), clean(t.Description)}
+}
+
+// details tells what the table has no room for, in n lines.
+func (s *home) details(w, n int) []string {
+	t, ok := s.selected()
+	if !ok {
+		return nil
+	}
+	th := s.theme
+	b := []string{th.Muted.Render(strings.Repeat("─", w)), " " + th.Strong.Render(cut(clean(t.Name), w/2)) + "  " + cut(clean(t.Description), w/2-4)}
+	field := func(name, value string, render func(...string) string) {
+		if value == "" {
+			return
+		}
+		b = append(b, " "+th.Muted.Render(pad(name, 14))+" "+render(cut(clean(value), w-17)))
+	}
+	plain := th.Plain.Render
+	field("connecting", map[bastion.Effect]string{bastion.Allow: "at once", bastion.Ask: "needs approval: press enter or r to ask for it", bastion.Deny: "not allowed"}[t.Access.Connect], plain)
+	field("runs at once", verbs(t.Access.Allow), th.Good.Render)
+	field("needs approval", verbs(t.Access.Ask), th.Warn.Render)
+	field("note", t.Access.Note, plain)
+	field("labels", labels(t.Target), th.Muted.Render)
+	return window(b, 0, n)
+}
+
+func verbs(vs []bastion.Verb) string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = string(v)
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,125 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/muesli/termenv"
+	"github.com/sallyport/sallyport/bastion"
+)
+
+// scenes are the screens in the states that people meet, with the keys that lead there.
+func scenes() []struct {
+	name  string
+	visit func() *visit
+	keys  []string
+} {
+	deploys := func() *visit { return visitOf(alice(), deployer()) }
+	reviews := func() *visit { return visitOf(rita(), reviewer()) }
+	audits := func() *visit {
+		v := visitOf(rita(), auditor())
+		v.who.Name, v.targets = "axel", nil
+		return v
+	}
+	sick := func() *visit {
+		v := deploys()
+		v.err = errors.New("the store is gone")
+		return v
+	}
+	expired := func() *visit {
+		v := deploys()
+		v.err = fmt.Errorf("current identity: %w", bastion.ErrExpired)
+		v.who.Expires = noon.Add(-time.Minute)
+		v.signIn = func(ctx context.Context, show func(bastion.SignInPrompt) error) error {
+			_ = show(bastion.SignInPrompt{Address: "https://id.example/device", Code: "WDJB-MJHT", Direct: "https://id.example/device?user_code=WDJB-MJHT", Key: "SHA256:Zk3m0cXv6mW3oTq0S9m2n8bq3m1f7xUuJc1Vq8r7h2A", Expires: noon.Add(5 * time.Minute)})
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return v
+	}
+	return []struct {
+		name  string
+		visit func() *visit
+		keys  []string
+	}{
+		{"home", deploys, []string{"down"}},
+		{"home-approver", reviews, nil},
+		{"home-filter", deploys, []string{"/", "pro"}},
+		{"home-empty", audits, nil},
+		{"home-failed", sick, nil},
+		{"request-access", deploys, []string{"down", "down", "enter", "quarter end"}},
+		{"approvals", reviews, []string{"a"}},
+		{"approvals-own", deploys, []string{"a"}},
+		{"approvals-empty", audits, []string{"a"}},
+		{"request", reviews, []string{"a", "down", "enter"}},
+		{"request-end", reviews, []string{"a", "down", "enter", "end"}},
+		{"request-own", deploys, []string{"a", "enter"}},
+		{"request-approve", reviews, []string{"a", "down", "enter", "y", "1"}},
+		{"request-deny", reviews, []string{"a", "down", "enter", "d", "enter"}},
+		{"request-approved", reviews, []string{"a", "down", "enter", "y", "12", "enter"}},
+		{"sign-in", expired, nil},
+		{"recordings", audits, []string{"l", "down"}},
+		{"recordings-filter", audits, []string{"l", "/", "alice", "tab", "tab", "update", "tab", "7d"}},
+		{"replay", audits, []string{"l", "down", "enter", " ", "1", "tab"}},
+		{"replay-zoom", audits, []string{"l", "down", "enter", " ", "end", "z"}},
+		{"events", audits, []string{"l", "down", "e", "down", "down"}},
+		{"help", deploys, []string{"?"}},
+		{"help-request", reviews, []string{"a", "down", "enter", "?"}},
+	}
+}
+
+func TestScreens(t *testing.T) {
+	for _, sc := range scenes() {
+		t.Run(sc.name, func(t *testing.T) {
+			for _, size := range []struct{ w, h int }{{80, 24}, {120, 40}, {40, 10}} {
+				play(t, sc.visit(), termenv.Ascii, func(st *stage) {
+					st.resize(size.w, size.h)
+					st.press(sc.keys...)
+					v := st.view()
+					if strings.Contains(v, "\x1b") {
+						t.Error("a screen without colour has escape sequences")
+					}
+					golden(t, fmt.Sprintf("%s_%dx%d.txt", sc.name, size.w, size.h), v)
+				})
+			}
+		})
+	}
+}
+
+// TestColours keeps some screens with their colours.
+func TestColours(t *testing.T) {
+	for _, sc := range scenes() {
+		switch sc.name {
+		case "home", "approvals", "request", "recordings", "replay":
+		default:
+			continue
+		}
+		t.Run(sc.name, func(t *testing.T) {
+			var plain string
+			play(t, sc.visit(), termenv.Ascii, func(st *stage) {
+				st.press(sc.keys...)
+				plain = st.view()
+			})
+			play(t, sc.visit(), termenv.ANSI256, func(st *stage) {
+				st.press(sc.keys...)
+				v := st.view()
+				golden(t, sc.name+"_80x24.ansi", v)
+				trim := func(s string) string {
+					var b strings.Builder
+					for l := range strings.SplitSeq(s, "\n") {
+						b.WriteString(strings.TrimRight(l, " ") + "\n")
+					}
+					return b.String()
+				}
+				if trim(ansi.Strip(v)) != trim(plain) {
+					t.Error("colour says something that words do not")
+				}
+			})
+		})
+	}
+}
