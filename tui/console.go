@@ -2,7 +2,7 @@ package tui
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -83,7 +83,6 @@ type console struct {
 	retry []*run  // what runs again after a new sign-in
 
 	typed   bool // a key came since the text was sent: the person may be typing ahead
-	keyed   bool // a key came since something failed for want of a sign-in
 	leaving bool // asked to leave once, while something runs or waits
 
 	expanded expansion
@@ -150,10 +149,13 @@ func (c *console) readNames() tea.Cmd {
 // pulsed is the moment at which spinner and countdown move on.
 type pulsed struct{}
 
+// pulseEvery is the rhythm of the spinner.
+const pulseEvery = 250 * time.Millisecond
+
 // pulse keeps the spinner turning while something runs, and the countdown going
 // while something waits.
 func (c *console) pulse() tea.Cmd {
-	every := 250 * time.Millisecond
+	every := pulseEvery
 	switch {
 	case c.front != nil && !c.front.parked && c.front.request.ID == 0:
 	case c.front != nil && c.front.request.ID != 0 || len(c.back) > 0:
@@ -204,7 +206,7 @@ func (c *console) Update(msg tea.Msg) (Screen, tea.Cmd) {
 	}
 	if texts, err, ok := take[[]string](&c.loading, msg); ok {
 		if err == nil {
-			c.past.load(texts)
+			c.past.load(slices.DeleteFunc(texts, func(t string) bool { return t == "connect "+c.target }))
 		}
 		return c, nil
 	}
@@ -260,7 +262,7 @@ func (c *console) put(b *block) {
 func (c *console) settle() {
 	var newest *block
 	for _, b := range slices.Backward(c.blocks) {
-		if b.sheet != nil || b.state == blockRuns {
+		if b.sheet != nil {
 			newest = b
 			break
 		}
@@ -286,7 +288,9 @@ func (c *console) ShortHelp() []key.Binding {
 		if c.phase != ready {
 			later = bind("esc", "back", "esc")
 		}
-		return []key.Binding{later, bind("w", "withdraw", "w"), bind("ctrl+c", "stop waiting", "ctrl+c")}
+		stop := bind("ctrl+c", "stop waiting", "ctrl+c")
+		stop.SetEnabled(c.phase == ready)
+		return []key.Binding{later, bind("w", "withdraw", "w"), stop}
 	case c.phase == opening:
 		return []key.Binding{bind("esc", "cancel", "esc")}
 	case c.phase == failed:
@@ -317,20 +321,20 @@ func (c *console) ShortHelp() []key.Binding {
 // FullHelp implements [help.KeyMap].
 func (c *console) FullHelp() [][]key.Binding {
 	return [][]key.Binding{{
-		bind("enter", "run what ends with ; or begins with \\, else a new line"),
-		bind("alt+enter ctrl+j", "a new line in any case; a paste never runs by itself"),
-		bind("tab", "complete the word: tab and shift+tab choose, enter takes, esc closes"),
-		bind("↑ ↓", "in the first or last line: earlier and later statements"),
+		bind("enter", "run what ends with ; or begins with \\"),
+		bind("alt+enter ctrl+j", "new line; a paste never runs by itself"),
+		bind("tab", "complete: tab chooses, enter takes, esc closes"),
+		bind("↑ ↓", "in the first and last line: earlier statements"),
 		bind("ctrl+r", "search in earlier statements"),
 		bind("ctrl+a ctrl+e", "begin and end of the line"),
 		bind("alt+b alt+f", "a word back, a word on"),
-		bind("ctrl+u ctrl+k ctrl+w", "cut to the line's begin, to its end, a word; ctrl+y puts it back"),
+		bind("ctrl+u ctrl+k ctrl+w", "cut back, cut on, cut a word; ctrl+y puts back"),
 		bind("ctrl+l", "clear the screen"),
 	}, {
 		bind("pgup esc", "to the result: arrows move, typing comes back"),
-		bind("enter", "in the result: the row in full, with every value as it is"),
-		bind("pgdn", "at its end: read more from the target"),
-		bind("ctrl+c", "cancel the statement on the server, or clear the editor"),
+		bind("enter", "in the result: the row in full"),
+		bind("pgdn", "at the result's end: read more of it"),
+		bind("ctrl+c", "cancel on the server, or clear the editor"),
 		bind("ctrl+o", "to the request that waits in the background"),
 		bind("ctrl+d", "on an empty line: leave"),
 		bind(maskMark(c.theme), "in the head of a column: policy masks it"),
@@ -353,9 +357,9 @@ func (c *console) waiting() []*run {
 func (c *console) busy() string {
 	switch {
 	case c.front != nil && !c.front.parked:
-		return "a statement is running, and leaving cancels it"
+		return "a statement is running"
 	case len(c.waiting()) > 0:
-		return "request " + utoa(c.waiting()[0].request.ID) + " is waiting; it stays open, but nothing runs by itself once you left"
+		return "request " + utoa(c.waiting()[0].request.ID) + " waits, and stays open"
 	case c.tx != txNone:
 		return "a transaction is open"
 	}
@@ -409,5 +413,5 @@ func (t transaction) mark() string {
 	return [...]string{txNone: "", txOpen: "*", txFailed: "!"}[t]
 }
 
-// errIdle is the cause of cancelling an answer that nobody read on.
-var errIdle = errors.New("nobody read on for " + left(idleAfter) + ", so the rest was cancelled on the server")
+// errIdle is the cause of leaving an answer that nobody read on.
+var errIdle = fmt.Errorf("%w, because nobody read on for %s", errLeft, left(idleAfter))

@@ -3,6 +3,7 @@ package tui
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -49,17 +50,15 @@ func (c *console) enter() tea.Cmd {
 		c.edit.insert("\n")
 		return nil
 	}
-	if blankText(strings.ReplaceAll(text, ";", " ")) {
-		c.edit.set("")
-		return nil
-	}
 	texts, rest, err := c.s.Split(c.target, text)
 	switch {
-	case err != nil || len(texts) == 0:
-		// It cannot even be cut into statements; reading it will say why.
-		texts = []string{text}
+	case err != nil:
+		texts = []string{text} // reading it will say why it cannot be cut
 	case !blankText(rest):
 		c.edit.insert("\n")
+		return notify(Info, "the statement goes on: a parenthesis or a body is still open")
+	case len(texts) == 0:
+		c.edit.set("")
 		return nil
 	}
 	return c.send(text, func() tea.Cmd { return c.run(&run{texts: texts}) })
@@ -87,15 +86,18 @@ func (c *console) run(r *run) tea.Cmd {
 		c.stop(f, errLeft)
 		c.back = append(c.back, f)
 	}
-	c.front, c.typed, c.keyed = r, false, false
+	c.front, c.typed = r, false
 	return c.start(r)
 }
 
 // command is what a line that begins with a backslash does.
 func (c *console) command(line string) func() tea.Cmd {
 	line = strings.TrimRight(line, "; \n")
-	name, rest, _ := strings.Cut(line, " ")
-	rest = strings.TrimSpace(rest)
+	name := line
+	if i := strings.IndexFunc(line, unicode.IsSpace); i > 0 {
+		name = line[:i]
+	}
+	rest := strings.TrimSpace(line[len(name):])
 	return func() tea.Cmd {
 		b := &block{text: clip(line), state: blockDone}
 		switch name {

@@ -81,6 +81,7 @@ func (c *console) formKey(k tea.KeyMsg) tea.Cmd {
 			return nil
 		}
 		f.asks.reply <- reason
+		c.typed = false
 		return c.nextForm()
 	}
 	f.in.key(k)
@@ -144,12 +145,9 @@ func (c *console) panelKey(k tea.KeyMsg) tea.Cmd {
 			c.stop(r, errStopWaiting)
 			return pop
 		}
-		if r == c.front {
-			if len(c.back) >= mostBack {
-				c.panel = r
-				return notify(Warn, "too much waits in the background already; withdraw something first")
-			}
-			c.front, c.back = nil, append(c.back, r)
+		if r == c.front && !c.putBack() {
+			c.panel = r
+			return notify(Warn, "too much waits in the background already; withdraw something first")
 		}
 		return c.pulse()
 	case !k.Paste && (k.String() == "w" || k.String() == "W"):
@@ -161,6 +159,15 @@ func (c *console) panelKey(k tea.KeyMsg) tea.Cmd {
 		return ask(c.ctx, &c.withdrawing, func(ctx context.Context) (bastion.Request, error) { return s.Withdraw(ctx, id) })
 	}
 	return nil
+}
+
+// putBack lets what runs in the foreground go on in the background.
+func (c *console) putBack() bool {
+	if len(c.back) >= mostBack {
+		return false
+	}
+	c.front, c.back = nil, append(c.back, c.front)
+	return true
 }
 
 func (c *console) panelLines(r *run, w int) []string {

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"slices"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -8,7 +9,7 @@ import (
 
 // key takes a key that the root passed on.
 func (c *console) key(k tea.KeyMsg) tea.Cmd {
-	c.typed, c.keyed = true, true
+	c.typed = true
 	if k.Type != tea.KeyCtrlD {
 		c.leaving = false
 	}
@@ -47,7 +48,7 @@ func (c *console) key(k tea.KeyMsg) tea.Cmd {
 
 // Interrupt implements [Interrupter]: Ctrl-C stops what is nearest.
 func (c *console) Interrupt() (tea.Cmd, bool) {
-	c.typed, c.keyed, c.leaving, c.sure, c.retry = true, true, false, false, nil
+	c.typed, c.leaving, c.sure, c.retry = true, false, false, nil
 	switch {
 	case len(c.forms) > 0:
 		return c.giveUp(), true
@@ -87,7 +88,7 @@ func (c *console) quit() tea.Cmd {
 func (c *console) askQuit() tea.Cmd {
 	if what := c.busy(); what != "" && !c.leaving {
 		c.leaving = true
-		return notify(Warn, what+" — ctrl+d again leaves")
+		return notify(Warn, "ctrl+d again leaves: "+what)
 	}
 	return c.quit()
 }
@@ -113,7 +114,10 @@ func (c *console) toResult() {
 	if c.active == nil || c.active.sheet == nil || len(c.active.sheet.rows) == 0 {
 		c.active = nil
 		c.up = 1
-		c.clampUp()
+		if c.clampUp(); c.up == 0 {
+			c.focus = onEditor // there is nothing that cannot be seen already
+			c.settle()
+		}
 	}
 }
 
@@ -148,15 +152,8 @@ func (c *console) editKey(k tea.KeyMsg) tea.Cmd {
 	case k.Type == tea.KeyCtrlO:
 		if w := c.waiting(); len(w) > 0 {
 			c.panel = w[0]
-			if c.panel.block != nil && c.panel.request.ID != 0 {
-				// The next time, the next one.
-				for i, r := range c.back {
-					if r == w[0] {
-						c.back = append(append(c.back[:i:i], c.back[i+1:]...), r)
-						break
-					}
-				}
-			}
+			// The next time, the next one.
+			c.back = append(slices.DeleteFunc(c.back, func(r *run) bool { return r == w[0] }), w[0])
 		}
 		return nil
 	case k.Type == tea.KeyF1:
@@ -206,12 +203,12 @@ func (c *console) resultKey(k tea.KeyMsg) tea.Cmd {
 		by = 1 << 30
 	case tea.KeyLeft:
 		if t != nil {
-			t.side(c.theme, -1, c.w)
+			t.side(-1, c.w)
 		}
 		return nil
 	case tea.KeyRight:
 		if t != nil {
-			t.side(c.theme, 1, c.w)
+			t.side(1, c.w)
 		}
 		return nil
 	case tea.KeyEnter:

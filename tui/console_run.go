@@ -17,7 +17,7 @@ import (
 // Causes for which the console cancels what runs.
 var (
 	errCancelled   = errors.New("cancelled")
-	errLeft        = errors.New("the rest was not read")
+	errLeft        = errors.New("the rest was cancelled on the server")
 	errStopWaiting = errors.New("you stopped waiting")
 	errNoReason    = errors.New("no reason was given, so nothing was asked and nothing ran")
 )
@@ -38,6 +38,7 @@ type run struct {
 	stopped error           // the cause of our cancelling; nil if we did not
 	parked  bool            // the answer waits to be read on
 	count   int             // how often it parked, so that a timer knows its own
+	since   time.Time       // when the statement began, or was approved
 	keeps   bool            // its answer is read to the end rather than cancelled
 	catalog bool            // it changed what the target has
 }
@@ -396,7 +397,7 @@ func (c *console) hear(m told) tea.Cmd {
 func (c *console) news(r *run, n any) tea.Cmd {
 	switch n := n.(type) {
 	case began:
-		r.keeps, r.parked, r.request = n.keeps, false, bastion.Request{}
+		r.keeps, r.parked, r.request, r.since = n.keeps, false, bastion.Request{}, c.s.Now()
 		text := n.text
 		if r.shown != "" {
 			text = r.shown
@@ -408,6 +409,7 @@ func (c *console) news(r *run, n any) tea.Cmd {
 	case cameColumns:
 		r.block.sheet = newSheet(c.theme, n.columns)
 		r.block.tag = ""
+		c.settle()
 	case *cameRows:
 		if r.block.sheet == nil {
 			break
@@ -464,20 +466,22 @@ func (c *console) waits(r *run, q bastion.Request) tea.Cmd {
 	r.block.request = q
 	switch {
 	case q.State == bastion.Approved:
-		r.block.state = blockRuns
+		r.block.state, r.since = blockRuns, c.s.Now()
 		if c.panel == r {
 			c.panel = nil
 		}
 		// It wants the connection at once. An answer that waits for its reader gives way.
 		if f := c.front; f != nil && f != r && f.parked {
-			c.stop(f, fmt.Errorf("%w: request %d was approved and runs", errLeft, q.ID))
+			c.stop(f, fmt.Errorf("%w, because request %d was approved and runs", errLeft, q.ID))
 		}
 		if r != c.front && was.State != bastion.Approved {
+			c.toEnd(r.block)
 			return notify(Good, fmt.Sprintf("request %d was approved%s; it runs now", q.ID, approvers(q)))
 		}
 	case q.State.Open():
 		r.block.state = blockWaits
-		if was.ID == 0 && r == c.front && c.panel == nil {
+		// Whoever is typing already goes on with that: the panel would take the keys.
+		if was.ID == 0 && r == c.front && (!c.typed || c.phase != ready || !c.putBack()) {
 			c.panel = r
 		}
 		return c.pulse()
@@ -510,6 +514,9 @@ func (c *console) ended(r *run, n ended) tea.Cmd {
 	}
 	c.drop(r)
 	b.took, b.state = n.took, blockDone
+	if r != c.front {
+		c.toEnd(b)
+	}
 	if n.err == nil {
 		b.reach = reachAll
 		r.done++
@@ -534,14 +541,13 @@ func (c *console) ended(r *run, n ended) tea.Cmd {
 			again.texts = r.texts
 		}
 		c.retry = append(c.retry, again)
-		c.keyed = false
 		b.fail(n.err, text)
 		b.say(Info, "It runs as soon as you are signed in.")
 		return fail(n.err)
 	}
 	switch {
 	case errors.Is(r.stopped, errLeft):
-		b.say(Info, r.stopped.Error())
+		b.say(Info, "stopped after "+countRows(b.came())+"; "+r.stopped.Error())
 	case errors.Is(r.stopped, errStopWaiting):
 		b.say(Warn, fmt.Sprintf("stopped waiting. Request %d stays open %s; run the same text again to use its approval", q.ID, until(q, c.s.Now())))
 	case r.stopped != nil:
@@ -573,9 +579,17 @@ func onTarget(b *block) string {
 
 func howFar(b *block) string {
 	if b.sheet != nil {
-		return countRows(b.sheet.total()) + " came"
+		return countRows(b.came()) + " came"
 	}
 	return "no result"
+}
+
+// came is the number of rows that came.
+func (b *block) came() int64 {
+	if b.sheet == nil {
+		return 0
+	}
+	return b.sheet.total()
 }
 
 // until says how long a request stays open.
@@ -635,6 +649,26 @@ func (c *console) stop(r *run, cause error) {
 		r.block.reach = reachStopped
 	}
 	r.cancel(cause)
+}
+
+// toEnd moves a block to the end of the scrollback, where what is new is looked for.
+func (c *console) toEnd(b *block) {
+	i := slices.Index(c.blocks, b)
+	if i < 0 || i == len(c.blocks)-1 || errors.Is(c.causeOf(b), errLeft) {
+		return
+	}
+	c.blocks = slices.Delete(c.blocks, i, i+1)
+	c.put(b)
+}
+
+// causeOf is why we cancelled the run of a block, if we did.
+func (c *console) causeOf(b *block) error {
+	for _, r := range c.back {
+		if r.block == b {
+			return r.stopped
+		}
+	}
+	return nil
 }
 
 // drop forgets the forms of a run.

@@ -3,6 +3,7 @@ package tui
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 )
@@ -16,7 +17,11 @@ func (c *console) View(w, h int) string {
 		return strings.Join(lastLines(c.openLines(w), h), "\n")
 	}
 	below := c.bottom(w, h)
-	prompt := c.promptLines(w, max(1, min(h/2, h-len(below)-1)))
+	most := h / 2
+	if c.popup != nil {
+		most = h
+	}
+	prompt := c.promptLines(w, max(1, min(most, h-len(below)-1)))
 	room := max(0, h-len(below)-len(prompt))
 	var above []string
 	switch {
@@ -113,7 +118,7 @@ func (c *console) promptLines(w, h int) []string {
 	if c.popup != nil {
 		popupRoom = min(popupLines, len(c.popup.offers), max(1, h-1))
 	}
-	lines, at, col := c.edit.view(th, first, more, w, max(1, h-popupRoom), c.focus == onEditor)
+	lines, at, col := c.edit.view(th, first, more, w, max(1, min(h-popupRoom, c.h/2)), c.focus == onEditor)
 	if c.popup != nil {
 		offers := c.popup.view(th, w, popupRoom, col-c.popup.replaces)
 		lines = slices.Insert(lines, at+1, offers...)
@@ -152,13 +157,14 @@ func (c *console) browse(w, h int) []string {
 	if h < 7 {
 		echo = nil
 	}
-	foot := c.foot(b, w, max(1, h-len(echo)-3), true)
-	if h < 5 {
-		foot = nil
+	notes := len(c.foot(b, w, 1, true))
+	switch {
+	case h < 5:
+		notes = 0
+	case h-len(echo)-2-notes < 2:
+		notes = 1
 	}
-	if n := h - len(echo) - 3; len(foot) > 1 && n < 3 {
-		foot = foot[:1]
-	}
+	foot := c.foot(b, w, max(1, h-len(echo)-2-notes), true)[:notes]
 	table := b.sheet.table(c.theme, w, max(1, h-len(echo)-len(foot)), true)
 	return lastLines(append(append(echo, table...), foot...), h)
 }
@@ -215,12 +221,12 @@ func (c *console) draw(b *block, w, h int, newest bool) []string {
 	if b.sheet != nil {
 		most := oldRows
 		if newest {
-			most = max(3, h-len(lines)-len(rest)-len(form)-4)
+			most = max(3, h-len(lines)-len(rest)-len(form)-len(c.foot(b, w, 1, false))-3)
 		}
 		table = c.result(b, w, most)
 	}
 	lines = append(append(append(lines, table...), rest...), form...)
-	if len(lines) > 0 && b.state == blockDone && h >= 8 {
+	if len(lines) > 0 && h >= 8 && (b.state == blockDone || !newest) {
 		lines = append(lines, "")
 	}
 	return lines
@@ -267,15 +273,15 @@ func (c *console) result(b *block, w, n int) []string {
 	if len(t.columns) == 0 {
 		return c.foot(b, w, n, false)
 	}
-	if c.expanded == expandOn || c.expanded == expandAuto && t.wide(c.theme, w) {
+	if c.expanded == expandOn || c.expanded == expandAuto && t.wide(w) {
 		var lines []string
+		whole := 0 // rows of which all can be seen
 		for i := 0; i < len(t.rows) && len(lines) < n; i++ {
-			lines = append(lines, t.rowLines(c.theme, i, w)...)
+			if lines = append(lines, t.rowLines(c.theme, i, w)...); len(lines) <= n {
+				whole++
+			}
 		}
-		if len(lines) > n {
-			lines = append(lines[:n:n], c.theme.Muted.Render("  …"))
-		}
-		return append(lines, c.foot(b, w, len(t.rows), false)...)
+		return append(lines[:min(len(lines), n)], c.foot(b, w, whole, false)...)
 	}
 	lines := t.table(c.theme, w, n+2, false)
 	return append(lines, c.foot(b, w, n, false)...)
@@ -285,7 +291,7 @@ func (c *console) result(b *block, w, n int) []string {
 func (c *console) foot(b *block, w, n int, focus bool) []string {
 	th := c.theme
 	t := b.sheet
-	text := t.place(th, w, n, focus, b.reach)
+	text := t.place(w, n, focus, b.reach)
 	if b.reach == reachMore {
 		if focus {
 			text += " (pgdn)"
@@ -351,12 +357,19 @@ func (c *console) pending(b *block, w int) []string {
 	case b.state == blockWaits:
 		return []string{th.Warn.Render(cut("request "+utoa(b.request.ID)+" waits for approval in the background", w))}
 	case b.state == blockRuns && c.front != nil && c.front.block == b && !c.front.parked:
+		d := c.s.Now().Sub(c.front.since)
+		if d < pulseEvery && c.front.stopped == nil {
+			return nil // most are over before there is anything to say
+		}
 		text := "running"
 		switch {
 		case c.front.stopped != nil:
 			text = "cancelling on the server"
 		case b.request.State != "":
 			text = "approved; running"
+		}
+		if d >= time.Second {
+			text += " for " + left(d)
 		}
 		if rest := len(c.front.texts) - c.front.done - 1; rest > 0 {
 			text += " (" + itoa(rest) + " more after it)"

@@ -135,7 +135,7 @@ func (s *detail) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		s.take(v.request)
 		return s, s.result()
 	}
-	if _, err, ok := take[time.Time](&s.tick, msg); ok && err == nil {
+	if _, err, ok := take[time.Time](&s.tick, msg); ok && err == nil && (s.request.State.Open() || !s.loaded) {
 		return s, second(s.ctx, &s.tick)
 	}
 	switch msg := msg.(type) {
@@ -253,7 +253,8 @@ func (s *detail) answer(k tea.KeyMsg) tea.Cmd {
 		s.dialog, s.in = reading, input{}
 		return nil
 	}
-	if k.Paste && s.dialog != denying {
+	// Several characters at once are a paste too, from a terminal that does not mark it.
+	if (k.Paste || len(k.Runes) > 1) && s.dialog != denying {
 		s.hint = "pasting does not count here: type it, so that it is you who decides"
 		return nil
 	}

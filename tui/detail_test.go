@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	tea "github.com/charmbracelet/bubbletea"
 	"github.com/muesli/termenv"
 	"github.com/sallyport/sallyport/bastion"
 )
@@ -26,6 +27,8 @@ func TestOnlyTypingApproves(t *testing.T) {
 			st.send(paste(text))
 			st.wants("pasting does not count here", "then enter: _")
 		}
+		st.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("12")}) // a paste that the terminal did not mark
+		st.wants("pasting does not count here", "then enter: _")
 		st.press("enter")
 		st.press("13", "enter")
 		st.wants("that is not the number")
@@ -35,7 +38,7 @@ func TestOnlyTypingApproves(t *testing.T) {
 			t.Fatalf("voted: %v", v.ballots)
 		}
 		st.press("12", "enter")
-		st.wants("request 12 is approved; alice can run it", "rita approved, 0s ago, as reviewer"[:0]+"approved")
+		st.wants("request 12 is approved; alice can run it")
 		if !slices.Equal(v.ballots, []string{"12 approve"}) {
 			t.Errorf("voted: %v", v.ballots)
 		}

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,10 +18,7 @@ type emulator struct {
 	t    vt10x.Terminal
 	w, h int
 	rest []byte // the beginning of a character that was cut in two
-	// digits counts the digits of the number in the control sequence that is being
-	// read, so that no sequence makes the library repeat something for hours.
-	state  byte // 0, or ESC after an escape, or [ within a sequence
-	digits int
+	seq  []byte // the control sequence that is being read
 }
 
 // Largest screen that is emulated, in characters.
@@ -28,6 +26,9 @@ const (
 	maxColumns = 400
 	maxLines   = 150
 )
+
+// maxSequence is more than any control sequence needs, in bytes.
+const maxSequence = 128
 
 func newEmulator(w, h int) *emulator {
 	e := &emulator{}
@@ -51,7 +52,7 @@ func (e *emulator) resize(w, h int) {
 }
 
 func (e *emulator) fresh() {
-	e.t, e.rest, e.state = vt10x.New(vt10x.WithSize(e.w, e.h)), nil, 0
+	e.t, e.rest, e.seq = vt10x.New(vt10x.WithSize(e.w, e.h)), nil, nil
 }
 
 // write takes a piece of output.
@@ -81,32 +82,55 @@ func (e *emulator) write(p []byte) {
 	_, _ = e.t.Write(p) // it always takes all
 }
 
-// tame returns a copy without the digits that make a number of a control
-// sequence greater than any screen.
+// tame returns a copy in which no control sequence is longer than maxSequence,
+// and none makes the library count to a number that is greater than any screen.
 func (e *emulator) tame(p []byte) []byte {
-	out := make([]byte, 0, len(p))
+	out := make([]byte, 0, len(p)+len(e.seq))
 	for _, c := range p {
 		switch {
 		case c == 0x1b:
-			e.state, e.digits = 0x1b, 0
-		case e.state == 0x1b:
-			e.state = 0
-			if c == '[' {
-				e.state = '['
+			e.seq = append(e.seq[:0], c)
+		case len(e.seq) == 0:
+			out = append(out, c)
+		case len(e.seq) == 1: // what comes after an escape
+			if e.seq = append(e.seq, c); c != '[' {
+				out = append(out, e.seq...)
+				e.seq = e.seq[:0]
 			}
-		case e.state == '[' && c >= '0' && c <= '9':
-			if e.digits++; e.digits > 4 {
+		case c < 0x20 || c == 0x7f: // acts at once, also within a sequence
+			out = append(out, c)
+		default:
+			if len(e.seq) < maxSequence {
+				e.seq = append(e.seq, c)
+			}
+			if c < 0x40 || c > 0x7e {
 				continue
 			}
-		case e.state == '[':
-			e.digits = 0
-			if c >= 0x40 && c <= 0x7e {
-				e.state = 0
+			if len(e.seq) < maxSequence {
+				out = append(out, small(e.seq)...)
 			}
+			e.seq = e.seq[:0]
 		}
-		out = append(out, c)
 	}
 	return out
+}
+
+// small shortens the numbers of a control sequence: of those that repeat a tab
+// to two digits, of the others to four.
+func small(seq []byte) []byte {
+	most := 4
+	if c := seq[len(seq)-1]; c == 'I' || c == 'Z' {
+		most = 2
+	}
+	digits := 0
+	return slices.DeleteFunc(seq, func(c byte) bool {
+		if c < '0' || c > '9' {
+			digits = 0
+			return false
+		}
+		digits++
+		return digits > most
+	})
 }
 
 // Bits of vt10x.Glyph.Mode, which the library does not export.

@@ -34,6 +34,8 @@ type home struct {
 	goTo    string // a target to open as soon as the list is there
 
 	targets []bastion.TargetView
+	shown   []bastion.TargetView // those that the filter leaves
+	cols    []column             // as wide as all targets need
 	loaded  bool
 	err     error
 	waiting int // requests that the person may decide
@@ -62,7 +64,7 @@ func (s *home) ShortHelp() []key.Binding {
 	if s.busy() {
 		return []key.Binding{bind("esc", "cancel", "esc")}
 	}
-	some := len(s.shown()) > 0
+	some := len(s.shown) > 0
 	connect, request := bind("enter", "connect", "enter"), bind("r", "request", "r")
 	connect.SetEnabled(some)
 	request.SetEnabled(some)
@@ -88,28 +90,26 @@ func (s *home) FullHelp() [][]key.Binding {
 
 func (s *home) busy() bool { return s.access.Busy() || s.load.Busy() && !s.loaded }
 
-// shown is the targets that the filter leaves.
-func (s *home) shown() []bastion.TargetView {
-	words := strings.Fields(strings.ToLower(s.filter.String()))
-	if len(words) == 0 {
-		return s.targets
-	}
-	var out []bastion.TargetView
-	for _, t := range s.targets {
-		hay := strings.ToLower(strings.Join([]string{t.Name, t.Kind, labels(t.Target), t.Description, may(t.Access)}, "\n"))
-		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(hay, w) }) {
-			out = append(out, t)
+// refilter finds the targets that the filter leaves.
+func (s *home) refilter() {
+	s.shown = s.targets
+	if words := strings.Fields(strings.ToLower(s.filter.String())); len(words) > 0 {
+		s.shown = nil
+		for _, t := range s.targets {
+			hay := strings.ToLower(strings.Join([]string{t.Name, t.Kind, labels(t.Target), t.Description, may(t.Access)}, "\n"))
+			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(hay, w) }) {
+				s.shown = append(s.shown, t)
+			}
 		}
 	}
-	return out
+	s.list.clamp(len(s.shown), s.page(s.h))
 }
 
 func (s *home) selected() (bastion.TargetView, bool) {
-	shown := s.shown()
-	if s.list.at < 0 || s.list.at >= len(shown) {
+	if s.list.at < 0 || s.list.at >= len(s.shown) {
 		return bastion.TargetView{}, false
 	}
-	return shown[s.list.at], true
+	return s.shown[s.list.at], true
 }
 
 func (s *home) Update(msg tea.Msg) (Screen, tea.Cmd) {
@@ -131,7 +131,7 @@ func (s *home) Update(msg tea.Msg) (Screen, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		s.h = msg.Height
-		s.list.clamp(len(s.shown()), s.page(s.h))
+		s.list.clamp(len(s.shown), s.page(s.h))
 	case Queue:
 		s.waiting = len(msg.Waiting)
 	case SignedIn:
@@ -148,7 +148,13 @@ func (s *home) arrived(targets []bastion.TargetView, err error) tea.Cmd {
 		return fail(err)
 	}
 	s.targets = targets
-	s.list.clamp(len(s.shown()), s.page(s.h))
+	s.cols = []column{{head: "NAME", width: 30}, {head: "YOU MAY", width: 24}, {head: "ENV", width: 14}, {head: "KIND", width: 12}, {head: "DESCRIPTION", width: 1}}
+	table := make([][]string, len(targets))
+	for i, t := range targets { // all, so that the columns stay while the filter changes
+		table[i] = cellsOf(t)
+	}
+	measure(s.cols, table)
+	s.refilter()
 	if s.goTo == "" {
 		return nil
 	}
@@ -174,7 +180,7 @@ func (s *home) key(k tea.KeyMsg) tea.Cmd {
 		}
 		return nil
 	}
-	if s.list.key(k, len(s.shown()), s.page(s.h)) {
+	if s.list.key(k, len(s.shown), s.page(s.h)) {
 		return nil
 	}
 	switch {
@@ -190,7 +196,7 @@ func (s *home) key(k tea.KeyMsg) tea.Cmd {
 		return s.reload()
 	case k.Type == tea.KeyEsc:
 		s.filter, s.filtering = input{}, false
-		s.list.clamp(len(s.targets), s.page(s.h))
+		s.refilter()
 		return nil
 	}
 	if !s.filtering {
@@ -210,8 +216,8 @@ func (s *home) key(k tea.KeyMsg) tea.Cmd {
 		}
 	}
 	if len(s.targets) > 0 && (s.filtering || k.Type == tea.KeyRunes) && s.filter.key(k) {
-		s.filtering = true
-		s.list = list{}
+		s.filtering, s.list = true, list{}
+		s.refilter()
 	}
 	return nil
 }
@@ -327,7 +333,7 @@ func (s *home) page(h int) int { return max(1, h-2-details(h)) }
 func (s *home) View(w, h int) string {
 	th := s.theme
 	head := " " + th.Strong.Render("Targets")
-	shown := s.shown()
+	shown := s.shown
 	right := ""
 	switch {
 	case s.filtering:
@@ -358,16 +364,11 @@ func (s *home) View(w, h int) string {
 	case len(shown) == 0:
 		return strings.Join(b, "\n")
 	}
-	cols := []column{{head: "NAME", width: 30}, {head: "YOU MAY", width: 24}, {head: "ENV", width: 14}, {head: "KIND", width: 12}, {head: "DESCRIPTION", width: w}}
+	cols := slices.Clone(s.cols)
 	if w < 60 {
 		cols = cols[:2]
-		cols[0].width = max(8, w-26)
+		cols[0].width = min(cols[0].width, max(8, w-26))
 	}
-	table := make([][]string, len(s.targets))
-	for i, t := range s.targets { // all, so that the columns stay while the filter changes
-		table[i] = cellsOf(t)
-	}
-	measure(cols, table)
 	share(cols, w, 10)
 	b = append(b, tableHead(th, cols, w))
 	from, to := s.list.page(len(shown), s.page(h))

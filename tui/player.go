@@ -24,6 +24,7 @@ const (
 	tapeBytes  = 8 << 20   // of output that are kept for going back without reading anew
 	readBytes  = 256 << 10 // of output that are read at a time
 	drawnBytes = 512 << 10 // of output that are drawn between two keys
+	drawnTime  = 50 * time.Millisecond
 	frameTime  = 50 * time.Millisecond
 	idleTime   = 2 * time.Second // what is left of a pause when pauses are skipped
 )
@@ -42,6 +43,7 @@ type player struct {
 	drawer drawer
 	reel   *reel // nil until the recording is open
 	events []bastion.Event
+	begun  bool // it was open once; from then on it opens to go back
 	err    error
 
 	screen *emulator
@@ -241,7 +243,6 @@ func (s *player) opened(r *reel, err error) tea.Cmd {
 		return fail(err)
 	}
 	s.err = nil
-	first := s.reel == nil
 	s.reel = r
 	s.events = r.replay.Events()
 	s.recording = r.replay.Recording()
@@ -252,8 +253,8 @@ func (s *player) opened(r *reel, err error) tea.Cmd {
 	s.tape, s.kept, s.next, s.whole, s.eof = nil, 0, 0, true, false
 	s.screen = newEmulator(s.recording.Width, s.recording.Height)
 	s.list.clamp(len(s.events), s.timelinePage())
-	if first {
-		s.goal, s.seeking = 0, true
+	if !s.begun {
+		s.begun, s.goal, s.seeking = true, 0, true
 		s.playing = !s.only
 	}
 	if s.only {
@@ -325,8 +326,9 @@ func (s *player) draw() tea.Cmd {
 	if s.seeking {
 		until = s.goal
 	}
+	began := time.Now()
 	for n := 0; s.next < len(s.tape) && s.tape[s.next].At <= until; s.next++ {
-		if n > drawnBytes {
+		if n > drawnBytes || time.Since(began) > drawnTime {
 			return ask(s.ctx, &s.tick, func(context.Context) (step, error) { return step{}, nil })
 		}
 		k := s.tape[s.next]
@@ -538,7 +540,7 @@ func (s *player) layout(w, h int) (paneW, paneH, lineW, lineH int) {
 	case s.full || len(s.events) == 0:
 		return w, h, 0, 0
 	case w >= 110:
-		lineW = max(38, min(60, w-s.screen.w-3))
+		lineW = min(max(40, w-s.screen.w-1), w-20)
 		return w - lineW - 1, h, lineW, h
 	case h < 8 && s.focus:
 		return w, 0, w, h
@@ -550,18 +552,18 @@ func (s *player) layout(w, h int) (paneW, paneH, lineW, lineH int) {
 }
 
 func (s *player) timelinePage() int {
-	_, _, w, h := s.layout(s.w, s.h)
+	_, _, _, h := s.layout(s.w, s.h)
 	if s.only {
 		return max(1, h-1-eventDetails(h))
 	}
-	if s.beside(w, h) {
+	if s.beside(h) {
 		return max(1, (h-1)/2)
 	}
 	return max(1, h)
 }
 
 // beside reports that the timeline has room for two lines per event.
-func (s *player) beside(lineW, lineH int) bool { return lineW < 80 && lineH >= 12 }
+func (s *player) beside(lineH int) bool { return lineH >= 12 }
 
 func (s *player) View(w, h int) string {
 	th := s.theme
@@ -666,7 +668,7 @@ func (s *player) timeline(w, h int) []string {
 		l.at = max(0, now)
 	}
 	var b []string
-	two := s.beside(w, h)
+	two := s.beside(h)
 	page := h
 	if two {
 		b = append(b, th.Heading.Render(pad(" Timeline", w)))

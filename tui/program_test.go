@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	tea "github.com/charmbracelet/bubbletea"
 	"github.com/hinshun/vt10x"
+	"github.com/muesli/termenv"
 	"github.com/sallyport/sallyport/bastion"
 )
 
@@ -321,5 +323,21 @@ func BenchmarkIdle(b *testing.B) {
 		}
 		running.Wait()
 		b.StartTimer()
+	}
+}
+
+// BenchmarkKey is one key from Update to the bytes for the terminal.
+func BenchmarkKey(b *testing.B) {
+	v := visitOf(alice(), deployer())
+	th := newTheme(termenv.ANSI256)
+	h := newHome(b.Context(), v, th, places{}, "")
+	root := newRoot(b.Context(), v, th, bastion.Window{Width: 80, Height: 24}, h)
+	p := &painter{Root: root, out: io.Discard, now: time.Now}
+	p.Init()
+	h.arrived(v.targets, nil)
+	keys := []tea.KeyMsg{{Type: tea.KeyDown}, {Type: tea.KeyUp}}
+	for i := 0; b.Loop(); i++ {
+		p.drawn = time.Time{}
+		p.Update(keys[i%2])
 	}
 }

@@ -35,6 +35,7 @@ type sheet struct {
 	before  int64 // rows that came before those that are kept, and went
 	after   int64 // rows that came after them, and were only counted
 	cut     bool  // some cell was too long to be kept whole
+	none    int   // width of what stands for NULL
 
 	at, top int // the row under the cursor, and the first one shown
 	left    int // the first column shown
@@ -42,7 +43,7 @@ type sheet struct {
 }
 
 func newSheet(th Theme, columns []bastion.Column) *sheet {
-	s := &sheet{columns: columns, heads: make([]string, len(columns)), widths: make([]int, len(columns))}
+	s := &sheet{columns: columns, heads: make([]string, len(columns)), widths: make([]int, len(columns)), none: textWidth(null(th))}
 	for i, c := range columns {
 		s.heads[i] = clean(c.Name)
 		if c.Masked() {
@@ -84,7 +85,7 @@ func rowBytes(row [][]byte) int {
 func (s *sheet) add(row [][]byte) {
 	for i, v := range row {
 		if i < len(s.widths) {
-			s.widths[i] = max(s.widths[i], cellWidth(v))
+			s.widths[i] = max(s.widths[i], s.cellWidth(v))
 		}
 		s.cut = s.cut || len(v) >= cellBytes
 	}
@@ -155,9 +156,9 @@ func cellText(v []byte) string {
 	return text
 }
 
-func cellWidth(v []byte) int {
+func (s *sheet) cellWidth(v []byte) int {
 	if v == nil {
-		return len("NULL")
+		return s.none
 	}
 	return min(textWidth(cellText(v)), widest)
 }
@@ -181,18 +182,10 @@ func (s *sheet) cell(th Theme, col int, v []byte, w int) (string, lipgloss.Style
 type fitted struct{ col, width int }
 
 // fits chooses the columns from the first shown one on that have room in w.
-func (s *sheet) fits(th Theme, w int) (cols []fitted, all bool) {
-	natural := 0
-	for i := range s.columns {
-		natural += s.want(th, i) + 3
-	}
-	limit := w
-	if natural-1 > w && len(s.columns) > 1 {
-		limit = max(12, min(40, w/2))
-	}
-	used := 0
+func (s *sheet) fits(w int) (cols []fitted, all bool) {
+	limit, used := s.limit(w), 0
 	for i := min(s.left, max(0, len(s.columns)-1)); i < len(s.columns); i++ {
-		n := min(s.want(th, i), limit)
+		n := min(s.want(i), limit)
 		sep := 3
 		if len(cols) == 0 {
 			sep = 0
@@ -210,19 +203,21 @@ func (s *sheet) fits(th Theme, w int) (cols []fitted, all bool) {
 	return cols, len(cols) == len(s.columns)
 }
 
-func (s *sheet) want(th Theme, i int) int {
-	n := s.widths[i]
-	if th.Colourless() && n < len("<null>") {
-		n = len("<null>")
+func (s *sheet) want(i int) int { return max(1, s.widths[i]) }
+
+// limit is the greatest width of a column on a screen of w.
+func (s *sheet) limit(w int) int {
+	if len(s.columns) > 1 && s.wide(w) {
+		return max(12, min(40, w/2))
 	}
-	return max(1, n)
+	return w
 }
 
 // wide reports whether the table is wider than w.
-func (s *sheet) wide(th Theme, w int) bool {
+func (s *sheet) wide(w int) bool {
 	n := 2
 	for i := range s.columns {
-		n += s.want(th, i) + 3
+		n += s.want(i) + 3
 	}
 	return n-3 > w
 }
@@ -236,7 +231,7 @@ func (s *sheet) page(n int) (from, to int) {
 // table draws head and rows in at most h lines. With focus the row under the
 // cursor is marked.
 func (s *sheet) table(th Theme, w, h int, focus bool) []string {
-	cols, _ := s.fits(th, w)
+	cols, _ := s.fits(w)
 	sep := th.Muted.Render(" │ ")
 	var heads, rules []string
 	for _, f := range cols {
@@ -363,12 +358,12 @@ func (s *sheet) move(by, page int) bool {
 }
 
 // side moves the columns.
-func (s *sheet) side(th Theme, by, w int) {
-	if _, all := s.fits(th, w); by > 0 && all {
-		return
-	}
-	if cols, _ := s.fits(th, w); by > 0 && len(cols) > 0 && cols[len(cols)-1].col == len(s.columns)-1 && cols[len(cols)-1].width >= min(s.want(th, len(s.columns)-1), max(12, min(40, w/2))) {
-		return
+func (s *sheet) side(by, w int) {
+	cols, _ := s.fits(w)
+	if last := len(s.columns) - 1; by > 0 && len(cols) > 0 {
+		if f := cols[len(cols)-1]; f.col == last && f.width >= min(s.want(last), s.limit(w)) {
+			return // the last column is there, as wide as it gets
+		}
 	}
 	s.left = max(0, min(s.left+by, len(s.columns)-1))
 }
@@ -386,7 +381,7 @@ func (s *sheet) masked() string {
 
 // place says which rows and columns of the answer are on n lines of w columns.
 // reach says how much of the answer came.
-func (s *sheet) place(th Theme, w, n int, focus bool, r reach) string {
+func (s *sheet) place(w, n int, focus bool, r reach) string {
 	from, to := s.page(n)
 	if !focus {
 		from, to = s.top, min(len(s.rows), s.top+n)
@@ -417,11 +412,11 @@ func (s *sheet) place(th Theme, w, n int, focus bool, r reach) string {
 	}
 	switch {
 	case s.before > 0:
-		out = append(out, "rows before "+group(s.before+1)+" are no longer kept")
+		out = append(out, "kept from "+group(s.before+1))
 	case s.after > 0:
-		out = append(out, "the first "+group(int64(len(s.rows)))+" are kept")
+		out = append(out, "first "+group(int64(len(s.rows)))+" kept")
 	}
-	if cols, all := s.fits(th, w); !all && len(cols) > 0 {
+	if cols, all := s.fits(w); !all && len(cols) > 0 {
 		a, b := cols[0].col+1, cols[len(cols)-1].col+1
 		if a == b {
 			out = append(out, "column "+itoa(a)+" of "+itoa(len(s.columns)))

@@ -175,6 +175,18 @@ func TestVoteNoLongerCounts(t *testing.T) {
 	}
 }
 
+// The session that uses the approval knows better than anybody who the
+// requester is by now.
+func TestRequesterComesBackAsApprover(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	r := w.file(q)
+	w.approves(rita, r.ID)
+	q.Who.Email = rita.Email
+	_, err := w.Use(t.Context(), r.ID, q)
+	refused(t, err, "rita may be the same person")
+}
+
 // An approver who was demoted before the second vote does not count in it.
 func TestDemotedBeforeTheSecondVote(t *testing.T) {
 	w := newWorld(t, everybody()...)
@@ -360,6 +372,18 @@ func TestClockSetBack(t *testing.T) {
 	if got := w.state(r.ID); got != bastion.Expired {
 		t.Errorf("behind the clock: %s", got)
 	}
+}
+
+// A new process whose clock is behind goes by the latest time that was written.
+func TestClockSetBackWhileDown(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	r := w.file(ask(alice, plan(statement), need(1, "reviewer")))
+	w.pass(40 * time.Minute)
+	w.file(ask(ben, plan("something else, later"), need(1, "owner"))) // nobody looks at alice's
+	w.pass(-35 * time.Minute)
+	w.Service = w.service(w.clock)
+	_, err := w.vote(rita, r.ID, bastion.VoteApprove)
+	refused(t, err, "has expired")
 }
 
 // Reasons are kept as they were typed, and errors never carry what a terminal

@@ -21,10 +21,10 @@ type member struct {
 type crowd map[string]member
 
 // emails lists the addresses, in lower case, that tell the person behind an
-// identity: those of then and of now, and those of a service's owner.
+// identity: the identity's own, as it was then, and the person's, as it is now.
 func (c crowd) emails(i bastion.Identity) []string {
 	var all []string
-	for _, e := range []string{i.Email, c[i.ID()].who.Email, c[i.Person()].who.Email} {
+	for _, e := range []string{i.Email, c[i.Person()].who.Email} {
 		if e != "" {
 			all = append(all, strings.ToLower(e))
 		}

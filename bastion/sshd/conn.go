@@ -23,11 +23,13 @@ type conn struct {
 	cancel  context.CancelCauseFunc
 	pace    pace
 
-	heard    atomic.Int64 // when the client last sent something, Unix nanoseconds
-	received atomic.Int64 // bytes
-	in       atomic.Bool  // authenticated
-	asking   atomic.Bool  // a keepalive is on its way
-	sessions atomic.Int32 // channels open
+	heard    atomic.Int64  // when the client last sent something, Unix nanoseconds
+	received atomic.Int64  // bytes
+	in       atomic.Bool   // authenticated
+	asking   atomic.Bool   // a keepalive is on its way
+	sessions atomic.Int32  // channels open
+	opening  atomic.Int32  // channels that have neither been accepted nor refused yet
+	calmer   chan struct{} // receives after opening went down
 	closing  sync.Once
 
 	// Used by the one goroutine that authenticates.
@@ -40,9 +42,17 @@ type conn struct {
 // keys: its first packet lists algorithms and has about a thousand.
 const keysBegun = 512
 
+// Limits that no honest client meets: bytes before authentication is complete,
+// which the library may have to hold while a person signs in, and channels that
+// wait for an answer.
+const (
+	maxBefore  = 512 << 10
+	maxOpening = 64
+)
+
 func (d *Server) newConn(nc net.Conn) *conn {
 	now := time.Now()
-	c := &conn{Conn: nc, d: d, from: prefix(nc.RemoteAddr()), began: now, pace: pace{rate: float64(d.c.Limits.Requests)}}
+	c := &conn{Conn: nc, d: d, from: prefix(nc.RemoteAddr()), began: now, pace: pace{rate: float64(d.c.Limits.Requests)}, calmer: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.heard.Store(now.UnixNano())
 	c.deadline(now.Add(d.c.Limits.Handshake))
@@ -77,6 +87,15 @@ func prefix(a net.Addr) netip.Prefix {
 
 // Read implements [net.Conn].
 func (c *conn) Read(p []byte) (int, error) {
+	// The library starts a goroutine for each channel that a client opens, as
+	// fast as they come. Not reading on is the only way to hold it back.
+	for c.opening.Load() > maxOpening {
+		select {
+		case <-c.calmer:
+		case <-c.ctx.Done():
+			return 0, context.Cause(c.ctx)
+		}
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.heard.Store(time.Now().UnixNano())
@@ -85,12 +104,26 @@ func (c *conn) Read(p []byte) (int, error) {
 			if before < keysBegun && before+int64(n) >= keysBegun {
 				c.deadline(c.began.Add(c.d.c.Limits.Login))
 			}
+			if before+int64(n) > maxBefore {
+				c.Close()
+				return 0, errLeft
+			}
 		}
 	}
 	if err != nil {
 		c.cancel(errLeft) // also ends a sign-in that waits
 	}
 	return n, err
+}
+
+// answered counts a channel that was accepted or refused.
+func (c *conn) answered() {
+	if c.opening.Add(-1) <= maxOpening {
+		select {
+		case c.calmer <- struct{}{}:
+		default: // the reader has not yet heard of the last one
+		}
+	}
 }
 
 // SetDeadline does nothing: the library sets and clears deadlines at each read

@@ -55,3 +55,13 @@ func (d *Server) Waiting() int {
 func PromptText(p bastion.SignInPrompt, left time.Duration, expired bool) string {
 	return promptText(p, left, expired)
 }
+
+// Opening counts channels that wait for an answer.
+func (d *Server) Opening() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.conns {
+		n += int(c.opening.Load())
+	}
+	return n
+}

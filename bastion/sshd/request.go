@@ -56,12 +56,10 @@ func (v *visit) request(kind string, payload []byte) (ok bool) {
 		return false
 	case "signal":
 		name, ok := parseString(payload)
-		if ok && name == "INT" {
-			v.interrupt()
-		}
+		v.broke = ok && name == "INT"
 		return ok
 	case "break": // RFC 4335
-		v.interrupt()
+		v.broke = true
 		return true
 	case "eow@openssh.com": // the client's own output is closed, so nobody reads on
 		v.end(errLeft)

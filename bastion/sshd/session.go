@@ -15,21 +15,32 @@ import (
 
 // channel handles a channel that the client opens: the one gate for all kinds.
 func (c *conn) channel(sc *gossh.ServerConn, ch gossh.NewChannel) {
-	if err := c.d.guard("channel", func() error { return c.admitChannel(sc, ch) }); err != nil {
+	if err := c.d.guard("channel", func() error {
+		v, done, err := c.admitChannel(sc, ch)
+		if v != nil {
+			defer done()
+			v.run()
+		}
+		return err
+	}); err != nil {
 		c.Close() // our own fault, and nobody knows in which state
 	}
 }
 
-func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) error {
+// admitChannel accepts or refuses a channel. If it accepts, done is to be called
+// after the visit.
+func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) (v *visit, done func(), err error) {
+	c.opening.Add(1)
+	defer c.answered()
 	// An error of Reject means that the connection is gone; so does the channel.
-	reject := func(why gossh.RejectionReason, sentence string) error {
+	reject := func(why gossh.RejectionReason, sentence string) (*visit, func(), error) {
 		ch.Reject(why, bastion.VisibleLine(sentence))
-		return nil
+		return nil, nil, nil
 	}
 	c.pace.wait(c.ctx)
 	p, ok := proofOf(sc)
 	if !ok {
-		return errors.New("internal error: a channel without an identity")
+		return nil, nil, errors.New("internal error: a channel without an identity")
 	}
 	switch ch.ChannelType() {
 	case "session":
@@ -41,7 +52,12 @@ func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) error {
 	if c.d.stopping.Load() {
 		return reject(gossh.Prohibited, errStopping.Error())
 	}
-	defer c.sessions.Add(-1)
+	leave := func() { c.sessions.Add(-1) }
+	defer func() {
+		if v == nil {
+			leave()
+		}
+	}()
 	if int(c.sessions.Add(1)) > c.d.c.Limits.Channels {
 		return reject(gossh.ResourceShortage, "too many sessions on one connection")
 	}
@@ -55,28 +71,28 @@ func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) error {
 	}
 	channel, requests, err := ch.Accept()
 	if err != nil {
-		return nil // the connection is gone
+		return nil, nil, nil // the connection is gone
 	}
-	v := c.newVisit(channel, Visitor{Identity: who, Origin: p.origin, User: sc.User()})
-	v.run(requests)
-	return nil
+	return c.newVisit(channel, requests, Visitor{Identity: who, Origin: p.origin, User: sc.User()}), leave, nil
 }
 
 // visit is one session channel.
 type visit struct {
-	c       *conn
-	channel gossh.Channel
-	began   time.Time
-	ctx     context.Context // ends with the channel
-	end     context.CancelCauseFunc
-	done    chan struct{} // closed when the visit has been served
-	left    chan struct{} // closed when the client has closed the channel
-	breaks  chan struct{}
-	last    atomic.Int64 // when something happened, Unix nanoseconds
-	hurried atomic.Bool
+	c        *conn
+	channel  gossh.Channel
+	requests <-chan *gossh.Request
+	began    time.Time
+	ctx      context.Context // ends with the channel
+	end      context.CancelCauseFunc
+	done     chan struct{} // closed when the visit has been served
+	left     chan struct{} // closed when the client has closed the channel
+	breaks   chan struct{}
+	last     atomic.Int64 // when something happened, Unix nanoseconds
+	hurried  atomic.Bool
 
 	Visitor      // complete before it is served, unchanged from then on
 	wanted  bool // shell or exec was asked for; only run's goroutine uses it
+	broke   bool // an interrupt was asked for; only run's goroutine uses it
 
 	mu       sync.Mutex // guards what follows
 	window   bastion.Window
@@ -85,8 +101,8 @@ type visit struct {
 	resizing bool             // a goroutine brings the newest size to the session
 }
 
-func (c *conn) newVisit(channel gossh.Channel, who Visitor) *visit {
-	v := &visit{c: c, channel: channel, began: time.Now(), done: make(chan struct{}), left: make(chan struct{}), breaks: make(chan struct{}, 1), Visitor: who}
+func (c *conn) newVisit(channel gossh.Channel, requests <-chan *gossh.Request, who Visitor) *visit {
+	v := &visit{c: c, channel: channel, requests: requests, began: time.Now(), done: make(chan struct{}), left: make(chan struct{}), breaks: make(chan struct{}, 1), Visitor: who}
 	v.ctx, v.end = context.WithCancelCause(c.ctx)
 	v.last.Store(v.began.UnixNano())
 	v.Channel, v.Interrupts, v.Env = active{channel, v}, v.breaks, map[string]string{}
@@ -140,7 +156,7 @@ func (v *visit) check(now time.Time) {
 
 // run handles the channel's requests until the client closes it, and returns
 // when the visit is over.
-func (v *visit) run(requests <-chan *gossh.Request) {
+func (v *visit) run() {
 	defer func() {
 		v.c.d.mu.Lock()
 		delete(v.c.d.visits, v)
@@ -150,7 +166,7 @@ func (v *visit) run(requests <-chan *gossh.Request) {
 	hurry := context.AfterFunc(v.ctx, v.hurry)
 	defer hurry()
 	served := false
-	for r := range requests {
+	for r := range v.requests {
 		v.c.pace.wait(v.ctx)
 		ok := v.request(r.Type, r.Payload)
 		if r.WantReply && r.Reply(ok, nil) != nil {
@@ -158,9 +174,13 @@ func (v *visit) run(requests <-chan *gossh.Request) {
 		}
 		// After the reply, so that the client hears of its request before it hears
 		// from the session.
+		if v.broke {
+			v.broke = false
+			v.interrupt()
+		}
 		if v.wanted && !served {
 			served = true
-			go v.serve() // this function waits for it
+			go v.c.d.guard("visit", v.serve) // this function waits for it
 		}
 	}
 	close(v.left)
@@ -194,8 +214,9 @@ func (v *visit) hurry() {
 // output, exit status, end of output, end of channel, in this order, so that
 // the last byte and the status arrive. An error of the last steps means that
 // the client has gone.
-func (v *visit) serve() {
+func (v *visit) serve() error {
 	defer close(v.done)
+	defer v.channel.Close() // also where this very function fails
 	code, said := v.work()
 	if said != "" {
 		end := "\n"
@@ -207,7 +228,7 @@ func (v *visit) serve() {
 	}
 	v.channel.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{uint32(code)}))
 	v.channel.CloseWrite()
-	v.channel.Close()
+	return nil
 }
 
 // Exit codes of the door itself, from those that users know.

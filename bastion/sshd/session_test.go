@@ -438,6 +438,31 @@ func TestFloods(t *testing.T) {
 	}
 }
 
+// Pitfall 18: a client that opens channels without end and listens to no answer.
+func TestChannelFlood(t *testing.T) {
+	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Requests, c.Limits.KeepAlive = 1, 300*time.Millisecond })
+	key := newSigner(t)
+	d.people.know(key.PublicKey(), "alice")
+	c := dialRaw(t, d.address)
+	c.must(c.send(c.signed("a", key)))
+	c.next(msgAuthSuccess)
+	open := append([]byte{90}, text("direct-tcpip")...)
+	open = append(open, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0x80, 0)
+	for range 5000 {
+		c.must(c.send(open))
+	}
+	until(t, "the flood", func() bool { return d.Opening() > 64 })
+	// What was read already may still come, one buffer of it.
+	for range 1000 {
+		if n := d.Opening(); n > 300 {
+			t.Fatalf("%d channels wait for an answer", n)
+		}
+		runtime.Gosched()
+	}
+	// It is not read from, so it counts as silent, and that ends it.
+	until(t, "the connection to end", func() bool { return d.Conns() == 0 && d.Opening() == 0 })
+}
+
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wait := sshd.Pace(100)

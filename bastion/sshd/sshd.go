@@ -121,7 +121,8 @@ type Visitor struct {
 	Term   string // its TERM, "dumb" if that was odd; empty without a terminal
 	Window bastion.Window
 	// Command is the text that came with ssh, unparsed; HasCommand tells an empty
-	// one from none.
+	// one from none. It fits into one packet of 256 KiB: longer texts come as
+	// input.
 	Command    string
 	HasCommand bool
 	Env        map[string]string // of a short list of harmless names

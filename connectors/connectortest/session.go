@@ -238,3 +238,18 @@ type channel struct{ bytes.Buffer }
 func (*channel) Read([]byte) (int, error) { return 0, io.EOF }
 func (*channel) Stderr() io.ReadWriter    { return &bytes.Buffer{} }
 func (*channel) CloseWrite() error        { return nil }
+
+// Open starts a session, opens the target, and closes both. The error says why
+// the target did not open.
+func Open(t testing.TB, s Setup) error {
+	t.Helper()
+	session, err := begin(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = session.Open(t.Context(), s.Target.Name, bastion.Job{Show: func(bastion.Frame) error { return nil }})
+	if cerr := session.Close(); cerr != nil {
+		t.Error(cerr)
+	}
+	return err
+}

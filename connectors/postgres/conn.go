@@ -187,7 +187,7 @@ func (c *Conn) load(ctx context.Context, system bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := readCatalog(ctx, side, system)
+	s, err := readCatalog(ctx, side, c.snapshot, system)
 	if err != nil {
 		return c.lost(ctx, err)
 	}

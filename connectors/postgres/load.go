@@ -90,8 +90,8 @@ func rows(ctx context.Context, c *pgconn.PgConn, sql string, each func([][]byte)
 }
 
 // readCatalog reads users' relations and all that belongs to them, or with system
-// also PostgreSQL's own.
-func readCatalog(ctx context.Context, c *pgconn.PgConn, system bool) (s *catalog.Snapshot, err error) {
+// also PostgreSQL's own. before is the state read before, or nil.
+func readCatalog(ctx context.Context, c *pgconn.PgConn, before *catalog.Snapshot, system bool) (s *catalog.Snapshot, err error) {
 	if err := run(ctx, c, beginCatalog); err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func readCatalog(ctx context.Context, c *pgconn.PgConn, system bool) (s *catalog
 	}); err != nil {
 		return nil, err
 	}
-	return catalog.New(content), nil
+	return catalog.New(content, before), nil
 }
 
 var errCatalog = errors.New("the target's catalog cannot be read")

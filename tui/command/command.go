@@ -104,7 +104,8 @@ func Run(s *bastion.Session, line string, o Options) int {
 	c := &call{s: s, o: o, line: line, out: s.Terminal(), in: in}
 	stderr := s.Terminal().Stderr()
 	if o.PTY {
-		c.out, stderr = &crlf{w: c.out}, &crlf{w: stderr}
+		c.out = &crlf{w: c.out}
+		stderr = c.out // one terminal, one order
 		c.in = strings.NewReader("")
 		go interrupts(in, cancel) // ends when in is closed
 	}

@@ -23,7 +23,8 @@ func Menu(s *bastion.Session, target string, o Options) int {
 	defer in.Close()
 	m := &menu{s: s, o: o, out: s.Terminal(), err: s.Terminal().Stderr(), typed: &typing{in: in}}
 	if o.PTY {
-		m.out, m.err = &crlf{w: m.out}, &crlf{w: m.err}
+		m.out = &crlf{w: m.out}
+		m.err = m.out // one terminal, one order
 		m.lines = &lineReader{in: bufio.NewReader(m.typed), echo: m.out}
 	} else {
 		m.lines = &lineReader{in: bufio.NewReader(m.typed)}

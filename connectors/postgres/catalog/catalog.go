@@ -6,6 +6,7 @@
 package catalog
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -110,8 +111,11 @@ type Content struct {
 	TypeNames map[uint32]string
 }
 
-// New makes a snapshot. The relations must not be changed afterwards.
-func New(c Content) *Snapshot {
+// New makes a snapshot. The relations must not be changed afterwards. before is
+// the snapshot that this one follows, or nil: columns that have another name now
+// keep the sources that they had, so that renaming a table or a column does not
+// take its label off.
+func New(c Content, before *Snapshot) *Snapshot {
 	s := &Snapshot{
 		relations: make(map[name]*Relation, len(c.Relations)),
 		byOID:     make(map[uint32]*Relation, len(c.Relations)),
@@ -134,6 +138,7 @@ func New(c Content) *Snapshot {
 		for i := range r.Columns {
 			r.Columns[i].Sources = sources(r, r.Columns[i].Name, nil)
 		}
+		r.keep(before.RelationOf(r.OID))
 	}
 	for _, f := range c.Functions {
 		s.functions[f.Name] = append(s.functions[f.Name], f)
@@ -145,6 +150,26 @@ func New(c Content) *Snapshot {
 		s.types[name{t.Schema, t.Name}] = t
 	}
 	return s
+}
+
+// keep adds the sources that columns had in an earlier state of the relation.
+func (r *Relation) keep(before *Relation) {
+	if before == nil || r.OID == 0 {
+		return
+	}
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		for _, old := range before.Columns {
+			if old.Number != c.Number {
+				continue
+			}
+			for _, s := range old.Sources {
+				if !slices.Contains(c.Sources, s) {
+					c.Sources = append(c.Sources, s)
+				}
+			}
+		}
+	}
 }
 
 // sources names a column and the columns of ancestors that hold the same values:

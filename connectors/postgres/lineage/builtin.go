@@ -77,7 +77,7 @@ xml_is_well_formed_content xml_is_well_formed_document xmlagg xmlcomment xmlconc
 xmlpi xmlroot xmlserialize xmltext xmlvalidate xpath xpath_exists`)
 
 // keeping names functions whose result is one of their arguments' values, as it is.
-var keeping = set(`min max any_value first_value last_value lag lead nth_value mode unnest`)
+var keeping = set(`min max any_value first_value last_value lag lead nth_value mode`)
 
 // special gives functions of pg_catalog a verb of their own.
 var special = func() map[string]bastion.Verb {

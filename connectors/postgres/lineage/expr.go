@@ -14,7 +14,7 @@ import (
 // tells nothing but the result, which is masked. Whatever may fail instead
 // (1/x, x::int) tells a bit with each error, so it counts as a probe.
 var (
-	total = set(`any_value array_agg avg bit_length btrim bool_and bool_or char_length character_length coalesce concat
+	total = set(`abs age date_part date_trunc extract position round floor ceil ceiling any_value array_agg avg bit_length btrim bool_and bool_or char_length character_length coalesce concat
 		concat_ws count cume_dist dense_rank every first_value greatest initcap jsonb_agg jsonb_build_array jsonb_build_object
 		json_agg json_build_array json_build_object lag last_value lead least left length lower ltrim max md5 min mode
 		ntile nth_value num_nonnulls num_nulls octet_length percent_rank pg_typeof quote_literal quote_nullable rank replace
@@ -734,6 +734,13 @@ func columnLabel(n *pg.Node) string {
 		return names[len(names)-1]
 	case *pg.Node_CollateClause:
 		return columnLabel(x.CollateClause.Arg)
+	case *pg.Node_AIndirection:
+		for i := len(x.AIndirection.Indirection) - 1; i >= 0; i-- {
+			if s := x.AIndirection.Indirection[i].GetString_(); s != nil {
+				return s.Sval
+			}
+		}
+		return columnLabel(x.AIndirection.Arg)
 	case *pg.Node_CaseExpr:
 		if l := columnLabel(x.CaseExpr.Defresult); l != "?column?" {
 			return l

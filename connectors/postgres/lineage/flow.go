@@ -77,8 +77,12 @@ type entry struct {
 	loose bool
 	// assumed: there is no catalog, and what the text says is taken for granted.
 	assumed bool
-	target  bool // it is what the statement changes
-	named   bool // by the table's own name, so that schema.table.column finds it
+	// fill is what flows into every column of a loose entry, if filled: the columns'
+	// names are not known, but nothing else can be in them.
+	fill   flow
+	filled bool
+	target bool // it is what the statement changes
+	named  bool // by the table's own name, so that schema.table.column finds it
 }
 
 // item is one element of FROM: a table, or a join of several.
@@ -156,8 +160,9 @@ func (s *scope) column(name string) (f flow, target, ok bool) {
 			}
 		}
 		if found > 0 {
-			f.unproven = f.unproven || found > 1
-			return f, target, true
+			// It may be none of theirs, and then it is an outer one.
+			g, t, _ := s.up.column(name)
+			return f.with(g), target || t, true
 		}
 		if system[name] {
 			for _, it := range s.items {
@@ -188,6 +193,9 @@ func (e *entry) index(name string) int {
 
 // any is the flow of a column of an entry whose columns are not known.
 func (e *entry) any(name string) flow {
+	if e.filled {
+		return e.fill
+	}
 	if e.prefix == "" {
 		return opaque
 	}
@@ -196,6 +204,9 @@ func (e *entry) any(name string) flow {
 
 // whole is the flow of an entry's whole row.
 func (e *entry) whole() flow {
+	if e.filled {
+		return e.fill.computed()
+	}
 	if e.loose {
 		return opaque
 	}
@@ -250,14 +261,15 @@ func rename(it item, alias string, columns []string) item {
 	}
 	e := &entry{alias: alias, loose: it.loose}
 	if len(it.entries) == 1 {
-		e.prefix, e.target, e.assumed = it.entries[0].prefix, it.entries[0].target, it.entries[0].assumed
+		in := it.entries[0]
+		e.prefix, e.target, e.assumed, e.fill, e.filled = in.prefix, in.target, in.assumed, in.fill, in.filled
 	}
 	e.fields = slices.Clone(it.fields)
 	for i, c := range columns {
 		if i < len(e.fields) {
 			e.fields[i].name = c
 		} else if it.loose {
-			e.fields = append(e.fields, field{name: c, flow: opaque})
+			e.fields = append(e.fields, field{name: c, flow: e.any(c)})
 		}
 	}
 	return item{entries: []*entry{e}, fields: e.fields, loose: it.loose}

@@ -789,8 +789,8 @@ func (a *analysis) functions(r *pg.RangeFunction, sc *scope) item {
 	if out.known && r.Ordinality {
 		out.fields = append(out.fields, field{name: "ordinality"})
 	}
-	it := item{entries: []*entry{{alias: name, fields: out.fields, loose: !out.known}}, fields: out.fields, loose: !out.known}
-	return rename(it, name, columns)
+	e := &entry{alias: name, fields: out.fields, loose: !out.known, fill: all.computed(), filled: !out.known}
+	return rename(item{entries: []*entry{e}, fields: out.fields, loose: !out.known}, name, columns)
 }
 
 // locking reads FOR UPDATE and its kin.
@@ -874,6 +874,7 @@ func (a *analysis) insert(s *pg.InsertStmt, up *scope) answer {
 	if s.SelectStmt != nil {
 		a.copies(a.query(s.SelectStmt, sc))
 	}
+	a.returning(s.Relation, s.ReturningList)
 	sc.items = []item{{entries: []*entry{e}, fields: e.fields, loose: e.loose}}
 	if c := s.OnConflictClause; c != nil {
 		a.seen[c] = true
@@ -931,6 +932,7 @@ func (a *analysis) update(s *pg.UpdateStmt, up *scope) answer {
 		verb = UpdateAll
 	}
 	a.relation(s.Relation, verb)
+	a.returning(s.Relation, s.ReturningList)
 	a.assign(s.TargetList, sc)
 	a.where(s.WhereClause, sc)
 	return a.targets(s.ReturningList, sc)
@@ -947,8 +949,16 @@ func (a *analysis) delete(s *pg.DeleteStmt, up *scope) answer {
 		verb = DeleteAll
 	}
 	a.relation(s.Relation, verb)
+	a.returning(s.Relation, s.ReturningList)
 	a.where(s.WhereClause, sc)
 	return a.targets(s.ReturningList, sc)
+}
+
+// returning: rows that a statement returns are read.
+func (a *analysis) returning(v *pg.RangeVar, list []*pg.Node) {
+	if len(list) > 0 {
+		a.relation(v, Select)
+	}
 }
 
 func (a *analysis) merge(s *pg.MergeStmt, up *scope) answer {
@@ -956,6 +966,7 @@ func (a *analysis) merge(s *pg.MergeStmt, up *scope) answer {
 	sc := a.with(s.WithClause, up)
 	e := a.target(s.Relation, Merge)
 	resource := e.prefix[:len(e.prefix)-1]
+	a.returning(s.Relation, s.ReturningList)
 	sc.items = []item{{entries: []*entry{e}, fields: e.fields, loose: e.loose}}
 	sc.items = append(sc.items, a.source(s.SourceRelation, sc, nil))
 	all := a.everything(s.JoinCondition, sc, e)

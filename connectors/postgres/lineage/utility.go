@@ -213,11 +213,11 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_CreateDomainStmt:
 		rd.Class = 0
 		named(Create, x.CreateDomainStmt.Domainname)
-		walk(loose())
+		walk(value())
 	case *pg.Node_AlterDomainStmt:
 		rd.Class = 0
 		named(Alter, x.AlterDomainStmt.TypeName)
-		walk(loose())
+		walk(value())
 	case *pg.Node_AlterEnumStmt:
 		named(Alter, x.AlterEnumStmt.TypeName)
 	case *pg.Node_AlterTypeStmt:
@@ -332,6 +332,9 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 func loose() *scope {
 	return &scope{items: []item{{entries: []*entry{{loose: true}}, loose: true}}}
 }
+
+// value is the scope of a domain's checks.
+func value() *scope { return &scope{items: []item{{fields: []field{{name: "value"}}}}} }
 
 // create reads CREATE TABLE.
 func (a *analysis) create(c *pg.CreateStmt, verb bastion.Verb) {

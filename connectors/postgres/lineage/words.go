@@ -51,6 +51,10 @@ func phrase(v bastion.Verb, names []string) string {
 		s += " " + strings.Join(names, ", ")
 	case v == Select:
 		return "read of no table"
+	default:
+		for _, w := range []string{" of", " on", " from", " into"} {
+			s = strings.TrimSuffix(s, w)
+		}
 	}
 	switch v {
 	case Update, Delete:

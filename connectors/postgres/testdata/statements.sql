@@ -75,7 +75,7 @@ SELECT * FROM customers TABLESAMPLE bernoulli (1)
 SELECT * FROM json_to_recordset('[{"a":1}]') AS x (a int)
 SELECT * FROM ROWS FROM (generate_series(1, 2), generate_series(1, 3)) AS z (a, b)
 SELECT * FROM generate_series(1, 10)
-SELECT * FROM XMLTABLE('/a' PASSING '<a/>'::xml COLUMNS x text PATH 'b')
+SELECT * FROM XMLTABLE('/a' PASSING ('<a/>'::xml) COLUMNS x text PATH 'b')
 SELECT id FROM customers FOR UPDATE
 SELECT id FROM orders FOR SHARE OF orders
 SELECT id INTO scratch FROM customers

@@ -1,0 +1,160 @@
+package postgres_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/bastion/mask"
+	"github.com/sallyport/sallyport/connectors/connectortest"
+)
+
+// plant puts values into hidden columns that no answer may show. They are chosen
+// so that what a mask lets through (a first letter, a domain, four last digits)
+// is no part of them.
+const plant = `
+	UPDATE customers SET email = 'zqxcanary' || id || '@example.com', phone = '+49 5550987 6543', national_id = 'NIDzqxcanary', date_of_birth = '1931-07-19' WHERE id <= 3;
+	UPDATE payments SET card_number = '4111987612345670', card_holder = 'zqxcanary holder', iban = 'DE00ZQXCANARY0077' WHERE id <= 3;
+	UPDATE payments SET card_number = '4111987612345670', card_holder = 'zqxcanary holder' WHERE customer_id <= 3;
+	UPDATE employees SET salary = 98765.43, iban = 'DE00ZQXCANARY0077', email = 'zqxcanary' || id || '@example.net' WHERE id <= 3;
+	UPDATE audit_log SET detail = '{"k": "zqxcanary"}' WHERE id <= 3;
+	ANALYZE`
+
+// canaries are parts of the planted values, and of their usual encodings.
+func canaries() []string {
+	words := []string{"zqxcanary", "zqxcan", "5550987", "1931-07-19", "4111987", "9876123", "98765.4", "nidzqx", "zqx", "qxc"}
+	var all []string
+	for _, w := range words {
+		b := []byte(w)
+		slices.Reverse(b)
+		all = append(all, w, string(b), hex.EncodeToString([]byte(w)))
+		if len(w) > 5 {
+			all = append(all, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(w)), "=A"))
+		}
+	}
+	return all
+}
+
+// leaked returns a canary that a text shows, unless the person typed it.
+func leaked(shown, typed string) string {
+	shown, typed = strings.ToLower(shown), strings.ToLower(typed)
+	for _, c := range canaries() {
+		if c = strings.ToLower(c); strings.Contains(shown, c) && !strings.Contains(typed, c) {
+			return c
+		}
+	}
+	return ""
+}
+
+// TestAttacks runs every attempt of the corpus for real, allowed everything but
+// what probes hidden columns. Nothing hidden may reach the person, in rows,
+// errors, notices or tags, nor the record.
+func TestAttacks(t *testing.T) {
+	setup := shop(t, "attacks", labels...)
+	if _, err := server.Query(t.Context(), "attacks", plant); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, attempt := range corpus(t, "testdata/attacks.sql") {
+		t.Run("", func(t *testing.T) {
+			s := connectortest.Start(t, setup)
+			run := func(text string) {
+				r, err := s.Do(t.Context(), text)
+				shown := r.Shown()
+				if err != nil {
+					refused++
+					shown += err.Error()
+				}
+				if c := leaked(shown, attempt); c != "" {
+					t.Errorf("%s\nshows %q:\n%s", text, c, shown)
+				}
+				for _, row := range r.Rows { // a letter at a time
+					for i, v := range row {
+						if len(v) == 1 && strings.ContainsAny(v, "zqx") && !r.Columns[i].Masked() {
+							t.Errorf("%s\nshows a letter of a hidden value: %q", text, v)
+						}
+					}
+				}
+			}
+			// All in one transaction where that is possible, so that attempts are
+			// apart; some end it or need none, and name what they make differently.
+			own := strings.HasPrefix(attempt, "BEGIN") || strings.Contains(attempt, "HOLD") || strings.HasPrefix(attempt, "CREATE FUNCTION peek") ||
+				strings.Contains(attempt, "RENAME TO goods") || strings.HasPrefix(attempt, "CREATE VIEW")
+			if !own {
+				run("BEGIN")
+			}
+			for step := range strings.SplitSeq(attempt, ";;") {
+				run(strings.TrimSpace(step))
+			}
+			if !own {
+				run("ROLLBACK")
+			}
+			if c := leaked(s.Recorded(), attempt); c != "" {
+				t.Errorf("%s\nis recorded with %q", attempt, c)
+			}
+		})
+		// What could not be kept in a transaction is undone behind the session's back.
+		if _, err := server.Query(t.Context(), "attacks", `DROP FUNCTION IF EXISTS peek(); DROP VIEW IF EXISTS v;
+			DO $$ BEGIN IF to_regclass('goods') IS NOT NULL THEN ALTER TABLE products RENAME TO customers; ALTER TABLE goods RENAME TO products; END IF; END $$`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d steps were refused or failed", refused)
+}
+
+// TestHonest runs everyday queries with masks and without the bastion: the answers
+// are the same, and no column is hidden.
+func TestHonest(t *testing.T) {
+	setup := shop(t, "honest", labels...)
+	if _, err := server.Query(t.Context(), "honest", plant); err != nil {
+		t.Fatal(err)
+	}
+	s := connectortest.Start(t, setup)
+	for _, text := range corpus(t, "testdata/honest.sql") {
+		got, err := s.Do(t.Context(), text)
+		if err != nil {
+			t.Errorf("%s\n%v", text, err)
+			continue
+		}
+		for _, c := range got.Columns {
+			if c.Masked() {
+				t.Errorf("%s\nhides the column %s, which holds nothing hidden", text, c.Name)
+			}
+		}
+		want, err := server.Query(t.Context(), "honest", "SET datestyle = 'ISO, MDY'; SET search_path = public; "+text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got.Rows); d != "" {
+			t.Errorf("%s\ndiffers (-direct +bastion):\n%s", text, d)
+		}
+	}
+}
+
+// TestMasks looks at each kind of mask on a plain column.
+func TestMasks(t *testing.T) {
+	setup := shop(t, "masks", labels...)
+	if _, err := server.Query(t.Context(), "masks", plant); err != nil {
+		t.Fatal(err)
+	}
+	s := connectortest.Start(t, setup)
+	r, err := s.Do(t.Context(), "SELECT id, email, phone, national_id, date_of_birth FROM customers WHERE id = 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][]string{{"1", "z***@example.com", "****6543", mask.Redacted, `\N`}}
+	if d := cmp.Diff(want, r.Rows); d != "" {
+		t.Error(d)
+	}
+	r, err = s.Do(t.Context(), "SELECT a.iban = b.iban, a.iban, b.iban FROM employees a, employees b WHERE a.id = 1 AND b.id = 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := r.Rows[0]; row[0] != mask.Redacted || row[1] != row[2] || !strings.HasPrefix(row[1], "~") {
+		t.Errorf("pseudonyms: %v", row)
+	}
+}
