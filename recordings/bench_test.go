@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,7 +39,6 @@ func BenchmarkOutput(b *testing.B) {
 			b.Run(fmt.Sprintf("%dB/%d", size, sessions), func(b *testing.B) {
 				next, p := recorders(b), make([]byte, size)
 				b.SetBytes(int64(size))
-				b.ResetTimer()
 				run(b, sessions, func() func() error {
 					_, r := next()
 					return func() error { return r.Output(p) }
@@ -54,18 +54,9 @@ func BenchmarkStatement(b *testing.B) {
 	for _, sessions := range []int{1, 64} {
 		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
 			next, p := recorders(b), make([]byte, 2000)
-			b.ResetTimer()
 			run(b, sessions, func() func() error {
 				id, r := next()
-				return func() error {
-					if err := r.Event(decision(id, alice, "shop", "allow", "select id, name, email from customers where id = 7")); err != nil {
-						return err
-					}
-					if err := r.Event(bastion.Event{At: time.Now(), Kind: bastion.EventResult, Session: id, Who: alice.ID(), Target: "shop", Verb: "select", Rows: 1}); err != nil {
-						return err
-					}
-					return r.Output(p)
-				}
+				return func() error { return statement(id, r, p) }
 			})
 		})
 	}
@@ -75,7 +66,6 @@ func BenchmarkEvent(b *testing.B) {
 	for _, sessions := range []int{1, 64} {
 		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
 			next := recorders(b)
-			b.ResetTimer()
 			run(b, sessions, func() func() error {
 				id, r := next()
 				return func() error {
@@ -86,13 +76,64 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
+// BenchmarkEcho is how long one keystroke's echo is held up, while as many
+// sessions run statements one after another.
+func BenchmarkEcho(b *testing.B) {
+	for _, sessions := range []int{0, 1, 64} {
+		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
+			next, p := recorders(b), make([]byte, 2000)
+			_, echo := next()
+			var wg sync.WaitGroup
+			var done atomic.Bool
+			for range sessions {
+				id, r := next()
+				wg.Go(func() {
+					for !done.Load() {
+						if err := statement(id, r, p); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			var took []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				must(b, echo.Output(p[:64]))
+				took = append(took, time.Since(began))
+				time.Sleep(time.Millisecond) // nobody types faster
+			}
+			done.Store(true)
+			wg.Wait()
+			slices.Sort(took)
+			for _, q := range []float64{0.5, 0.99, 1} {
+				b.ReportMetric(float64(took[int(q*float64(len(took)-1))].Microseconds()), fmt.Sprintf("µs/p%g", 100*q))
+			}
+		})
+	}
+}
+
+func statement(id string, r bastion.Recorder, answer []byte) error {
+	if err := r.Event(decision(id, alice, "shop", "allow", "select id, name, email from customers where id = 7")); err != nil {
+		return err
+	}
+	if err := r.Event(bastion.Event{At: time.Now(), Kind: bastion.EventResult, Session: id, Who: alice.ID(), Target: "shop", Verb: "select", Rows: 1}); err != nil {
+		return err
+	}
+	return r.Output(answer)
+}
+
 // run spreads b.N calls over sessions.
 func run(b *testing.B, sessions int, session func() func() error) {
 	var wg sync.WaitGroup
 	var left atomic.Int64
 	left.Store(int64(b.N))
+	var calls []func() error
 	for range sessions {
-		f := session()
+		calls = append(calls, session())
+	}
+	b.ResetTimer()
+	for _, f := range calls {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 {
 				if err := f(); err != nil {

@@ -105,13 +105,17 @@ func cast(t testing.TB, r bastion.Replay) []byte {
 // when they are decoded in one piece, in lines of valid JSON.
 func FuzzCast(f *testing.F) {
 	for _, s := range []string{"plain", "größe €uro 😀 漢字", "\xff\xfe", "\xe2\x82", "\xf0\x9f\x98", "a\xf0\x9f\x98b", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80",
-		"\x1b[31m\x00\x07\r\n\t\"\\<>&\x7f\u2028\u0085", "\xe2\x82\xac\xe2\x82", "\x80\x80\x80\x80", "\uFFFD", "\xf0\xe2\x82\xac"} {
+		"\x1b[31m\x00\x07\r\n\t\"\\<>&\x7f\u2028\u0085", "\xe2\x82\xac\xe2\x82", "\x80\x80\x80\x80", "a\nb\r\n\r\r\n\n\r", "\uFFFD", "\xf0\xe2\x82\xac"} {
 		f.Add([]byte(s), []byte{1})
 		f.Add([]byte(s), []byte{2, 1, 3})
 		f.Add([]byte(s), []byte{})
 	}
 	f.Fuzz(func(t *testing.T, data, cuts []byte) {
-		r := &tape{recording: bastion.Recording{ID: "f", Who: alice, Command: string(data), Targets: []string{string(cuts)}}}
+		r := &tape{recording: bastion.Recording{ID: "f", Who: alice, Command: string(data), Targets: []string{string(cuts)}, Term: "xterm"}}
+		bare := len(cuts)%2 == 1
+		if bare {
+			r.recording.Term = ""
+		}
 		rest := data
 		for i, n := range cuts {
 			at := time.Duration(i) * time.Millisecond
@@ -126,7 +130,11 @@ func FuzzCast(f *testing.F) {
 		}
 		r.chunks = append(r.chunks, bastion.Chunk{At: time.Second, Output: rest})
 		p := parse(t, cast(t, r))
-		if want := string([]rune(string(data))); p.output != want {
+		want := string([]rune(string(data)))
+		if bare { // each \n comes with exactly the \r that it had, or with one
+			want = strings.ReplaceAll(strings.ReplaceAll(want, "\r\n", "\n"), "\n", "\r\n")
+		}
+		if p.output != want {
 			t.Errorf("output %q, want %q", p.output, want)
 		}
 		for _, text := range []string{fmt.Sprint(p.header["title"]), fmt.Sprint(p.header["command"])} {
@@ -155,7 +163,7 @@ func story() *tape {
 	const change = "UPDATE customers\n\tSET name = 'O\u202eliver\x1b[2J'\nWHERE id = 7;\n"
 	return &tape{
 		recording: bastion.Recording{ID: "k7f3", Who: alice, Origin: bastion.Origin{Address: "192.0.2.7:51000", Key: "SHA256:abc", Client: "SSH-2.0-OpenSSH_9.9\x1b[31m"},
-			Start: at, End: at.Add(95500 * time.Millisecond), Length: 95500 * time.Millisecond, Targets: []string{"shop-production"}, Width: 100, Height: 30,
+			Start: at, End: at.Add(95500 * time.Millisecond), Length: 95500 * time.Millisecond, Targets: []string{"shop-production"}, Term: "xterm", Width: 100, Height: 30,
 			Bytes: 35, Operations: 6, Denied: 1, Asked: 2},
 		events: []bastion.Event{
 			event(1, bastion.EventStart, bastion.Event{}),
@@ -254,6 +262,37 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 		return n, syscall.ENOSPC
 	}
 	return n, nil
+}
+
+// Lines of a session without a terminal begin at the left, wherever a piece ends.
+func TestCastWithoutTerminal(t *testing.T) {
+	for _, c := range []struct{ term, pieces, want string }{
+		{"", "a\nb\n", "a\r\nb\r\n"},
+		{"", "a\r\nb", "a\r\nb"},
+		{"", "a\r|\nb|\n", "a\r\nb\r\n"},
+		{"", "a\r||\n", "a\r\n"},
+		{"", "a|\n\n|\n", "a\r\n\r\n\r\n"},
+		{"", "a\r\r|b\n", "a\r\rb\r\n"},
+		{"", "\xe2\x82|\xac\n", "€\r\n"},
+		{"", "\xe2\x82|\n", "\uFFFD\uFFFD\r\n"},
+		{"dumb", "a\nb\n", "a\nb\n"},
+		{"xterm", "a|\nb\r|\n", "a\nb\r\n"},
+	} {
+		_, a := open(t)
+		r, err := a.Start(bastion.Recording{ID: "s", Who: alice, Term: c.term})
+		must(t, err)
+		for p := range strings.SplitSeq(c.pieces, "|") {
+			must(t, r.Output([]byte(p)))
+			must(t, r.Resize(80, 24))
+		}
+		p := replay(t, a, scope(t, alice, false), "s")
+		if got := p.Recording().Term; got != c.term {
+			t.Errorf("TERM %q was kept as %q", c.term, got)
+		}
+		if got := parse(t, cast(t, p)).output; got != c.want {
+			t.Errorf("TERM %q: %q became %q, want %q", c.term, c.pieces, got, c.want)
+		}
+	}
 }
 
 // Markers of events that came by another clock neither go back nor hold up others.

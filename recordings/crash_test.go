@@ -38,7 +38,8 @@ func streamed(i int) byte { return byte(i*7 ^ i>>8 ^ i>>16) }
 
 // childWrite records output and events until it is killed. What a recorder
 // accepted it reports on standard output: that stands for a person who sees the
-// output, and for a target that executes a statement.
+// output, and for a target that executes a statement. Where it is told to, it
+// records no decisions, so that the spool holds all that there is.
 func childWrite() error {
 	dir := os.Getenv("DIR")
 	db, err := store.Open(dir)
@@ -61,7 +62,7 @@ func childWrite() error {
 		_, err := os.Stdout.Write(append([]byte{kind}, binary.BigEndian.AppendUint64(nil, uint64(n))...))
 		return err
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 2) // the other one is left behind when the process ends
 	go func() {
 		for sent := 0; ; {
 			size := 1 + rand.IntN(200)
@@ -85,11 +86,16 @@ func childWrite() error {
 	}()
 	go func() {
 		for n := 1; ; n++ {
-			if err := r.Event(decision(id, alice, "t", "allow", fmt.Sprint("statement ", n))); err != nil {
+			e, kind := decision(id, alice, "t", "allow", fmt.Sprint("statement ", n)), byte('e')
+			if n%2 == 0 || os.Getenv("DECISIONS") == "" {
+				e, kind = result(id, alice, int64(n)), 'r'
+				e.Text = fmt.Sprint("statement ", n)
+			}
+			if err := r.Event(e); err != nil {
 				failed <- err
 				return
 			}
-			if err := report('e', n); err != nil {
+			if err := report(kind, n); err != nil {
 				failed <- err
 				return
 			}
@@ -103,11 +109,15 @@ func childWrite() error {
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	auditor := scope(t, axel, true)
-	partial := 0
+	partial, folded := 0, 0
 	const rounds = 40
 	for round := range rounds {
 		id := fmt.Sprint("s", round)
-		cmd := child(t, "write", "DIR="+dir, "SESSION="+id)
+		decisions := ""
+		if round%2 == 0 {
+			decisions = "yes"
+		}
+		cmd := child(t, "write", "DIR="+dir, "SESSION="+id, "DECISIONS="+decisions)
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
@@ -121,7 +131,7 @@ func TestKill(t *testing.T) {
 			sent[b[0]] = int(binary.BigEndian.Uint64(b[1:]))
 			return true
 		}
-		for range rand.IntN(80) + 1 {
+		for range rand.IntN(400) + 1 {
 			if !read() {
 				t.Fatal("the child ended by itself")
 			}
@@ -135,8 +145,10 @@ func TestKill(t *testing.T) {
 
 		db, err := store.Open(dir)
 		must(t, err)
+		before := count(t, db, "recordings.event")
 		a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 		must(t, err)
+		folded += count(t, db, "recordings.event") - before
 		r, err := a.Replay(t.Context(), auditor, id)
 		must(t, err)
 		total := 0
@@ -149,26 +161,40 @@ func TestKill(t *testing.T) {
 			total += len(c.Output)
 		}
 		m, events := r.Recording(), r.Events()
-		if total < sent['o'] || len(events) < sent['e'] {
-			t.Errorf("round %d: %d bytes and %d events recorded, %d and %d let out", round, total, len(events), sent['o'], sent['e'])
+		said, decided := max(sent['e'], sent['r']), 0
+		if total < sent['o'] || len(events) < said {
+			t.Errorf("round %d: %d bytes and %d events recorded, %d and %d let out", round, total, len(events), sent['o'], said)
 		}
-		if total > sent['o'] || len(events) > sent['e'] {
+		if total > sent['o'] || len(events) > said {
 			partial++
 		}
-		for i, e := range events {
+		for i, e := range events { // an alarm, of something that cannot be read, has no such text
 			if e.Text != fmt.Sprint("statement ", i+1) {
-				t.Errorf("round %d: event %d is %q", round, i, e.Text)
+				t.Errorf("round %d: event %d is %+v", round, i, e)
+			}
+			if e.Kind == bastion.EventDecision {
+				decided++
+			}
+			if i > 0 && (e.Seq <= events[i-1].Seq || e.Offset < events[i-1].Offset) {
+				t.Errorf("round %d: event %d comes before the one that it follows", round, i)
 			}
 		}
-		if !m.Broken || m.End.IsZero() || m.Bytes != int64(total) || m.Operations != len(events) {
-			t.Errorf("round %d: %d bytes, %d events, but %+v", round, total, len(events), m)
+		if !m.Broken || m.End.IsZero() || m.Bytes != int64(total) || m.Operations != decided {
+			t.Errorf("round %d: %d bytes, %d decisions, but %+v", round, total, decided, m)
+		}
+		if left := spools(t, dir); left != nil {
+			t.Errorf("round %d: left over: %q", round, left)
 		}
 		must(t, db.Close())
 	}
-	t.Logf("in %d of %d rounds the recording was ahead when the process died", partial, rounds)
+	if folded == 0 {
+		t.Error("no spool held an event when the process died")
+	}
+	t.Logf("in %d of %d rounds the recording was ahead when the process died; %d events came from spools", partial, rounds, folded)
 }
 
-// childFull fills the disk, as a limit on the size of files does, and then makes room.
+// childFull fills the disk, as a limit on the size of files does, and then makes
+// room. FULL says which file meets the limit first: the spool or the store.
 func childFull() error {
 	signal.Ignore(syscall.SIGXFSZ) // writes fail instead
 	dir := os.Getenv("DIR")
@@ -192,13 +218,18 @@ func childFull() error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: limit.Max}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 512 << 10, Max: limit.Max}); err != nil {
 		return err
 	}
 	event := decision("full", alice, "t", "allow", "x")
 	sent := 0
 	var first error
 	for first == nil {
+		if os.Getenv("FULL") == "store" && sent%50_000 == 0 {
+			if first = r.Event(event); first != nil {
+				break
+			}
+		}
 		p := make([]byte, 1000)
 		for i := range p {
 			p[i] = streamed(sent + i)
@@ -213,8 +244,11 @@ func childFull() error {
 	if !strings.Contains(first.Error(), syscall.EFBIG.Error()) {
 		return fmt.Errorf("the error does not say why: %w", first)
 	}
+	if spool := strings.Contains(first.Error(), ".spool"); spool != (os.Getenv("FULL") == "spool") {
+		return fmt.Errorf("the other file filled: %w", first)
+	}
 	sticky := func(when string) error {
-		for _, err := range []error{r.Output([]byte("x")), r.Event(event), r.Resize(80, 24), r.Output(nil)} {
+		for _, err := range []error{r.Output([]byte("x")), r.Event(event), r.Event(result("full", alice, 1)), r.Resize(80, 24), r.Output(nil)} {
 			if err != first {
 				return fmt.Errorf("%s: %v instead of %v", when, err, first)
 			}
@@ -244,8 +278,14 @@ func childFull() error {
 }
 
 func TestDiskFull(t *testing.T) {
+	for _, file := range []string{"spool", "store"} {
+		t.Run(file, func(t *testing.T) { diskFull(t, file) })
+	}
+}
+
+func diskFull(t *testing.T, file string) {
 	dir := t.TempDir()
-	out, err := child(t, "full", "DIR="+dir).Output()
+	out, err := child(t, "full", "DIR="+dir, "FULL="+file).Output()
 	must(t, err)
 	var sent int
 	_, err = fmt.Sscan(string(out), &sent)
@@ -255,6 +295,9 @@ func TestDiskFull(t *testing.T) {
 	defer db.Close()
 	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
 	must(t, err)
+	if left := spools(t, dir); left != nil {
+		t.Errorf("left over: %q", left)
+	}
 	r := replay(t, a, scope(t, alice, false), "full")
 	total := 0
 	for _, c := range chunks(t, r) {

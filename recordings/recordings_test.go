@@ -680,6 +680,7 @@ func TestCancelled(t *testing.T) {
 // Many sessions at once, each with output and events in parallel.
 func TestParallel(t *testing.T) {
 	_, a := open(t)
+	watch := scope(t, axel, true)
 	var wg sync.WaitGroup
 	for i := range 64 {
 		id := fmt.Sprint("s", i)
@@ -696,6 +697,17 @@ func TestParallel(t *testing.T) {
 			inner.Go(func() {
 				for n := range 20 {
 					if err := r.Event(decision(id, alice, "t", "allow", fmt.Sprint(n))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			inner.Go(func() { // somebody looks on
+				for range 10 {
+					p, err := a.Replay(t.Context(), watch, id)
+					for err == nil {
+						_, err = p.Next()
+					}
+					if !errors.Is(err, io.EOF) {
 						t.Error(err)
 					}
 				}

@@ -305,7 +305,7 @@ func (c *console) ShortHelp() []key.Binding {
 		return []key.Binding{bind("↑/↓ pgup/pgdn", "rows", "up", "down"), bind("←/→", "columns", "left", "right"), bind("enter", "expand", "enter"), bind("esc", "prompt", "esc")}
 	}
 	var keys []key.Binding
-	if c.front != nil {
+	if c.front != nil && !c.front.parked {
 		keys = append(keys, bind("ctrl+c", "cancel", "ctrl+c"))
 	} else {
 		keys = append(keys, bind("enter", "run", "enter"))

@@ -218,7 +218,7 @@ func (c *console) draw(b *block, w, h int, newest bool) []string {
 	rest := c.outcome(b, w)
 	form := c.pending(b, w)
 	var table []string
-	if b.sheet != nil {
+	if b.sheet != nil && (b.reach != reachStopped || b.sheet.total() > 0) {
 		most := oldRows
 		if newest {
 			most = max(3, h-len(lines)-len(rest)-len(form)-len(c.foot(b, w, 1, false))-3)
@@ -293,11 +293,7 @@ func (c *console) foot(b *block, w, n int, focus bool) []string {
 	t := b.sheet
 	text := t.place(w, n, focus, b.reach)
 	if b.reach == reachMore {
-		if focus {
-			text += " (pgdn)"
-		} else {
-			text += " (pgup, then pgdn)"
-		}
+		text += " (pgdn)"
 	}
 	if b.tag != "" && !strings.HasPrefix(b.tag, "SELECT") && !strings.HasPrefix(b.tag, "SHOW") && !strings.HasPrefix(b.tag, "EXPLAIN") {
 		text += " · " + clean(b.tag)

@@ -121,3 +121,19 @@ func FuzzEditor(f *testing.F) {
 		}
 	})
 }
+
+// A key in the largest text that the editor takes.
+func BenchmarkEditorLargest(b *testing.B) {
+	for name, text := range map[string]string{"lines": strings.Repeat("select 1;\n", bastion.MaxText/10-1), "one line": strings.Repeat("x", bastion.MaxText-1000)} {
+		b.Run(name, func(b *testing.B) {
+			th := newTheme(termenv.ANSI256)
+			e := newEditor()
+			e.paste(text)
+			for b.Loop() {
+				e.key(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("x")})
+				e.view(th, "> ", "- ", 80, 10, true)
+				e.key(tea.KeyMsg{Type: tea.KeyBackspace})
+			}
+		})
+	}
+}

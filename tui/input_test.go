@@ -58,6 +58,14 @@ func TestInputLimits(t *testing.T) {
 	}
 }
 
+func TestWidth(t *testing.T) {
+	for _, s := range []string{"", "abc", "\x1b[1mabc\x1b[0m", "\x1b[38;5;31m──\x1b[m x", "漢字", "e\u0301x", "\x1b[31", "\x1b[", "\x1b]0;m\x07x", "\x1b[?25mx", "a─漢", "─\u0301"} {
+		if got, want := width(s), ansi.StringWidth(s); got != want {
+			t.Errorf("%q: %d, want %d", s, got, want)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	for d, want := range map[time.Duration]string{-1: "0s", 0: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m 01s", time.Hour: "1h 00m", 11*time.Hour + 58*time.Minute + 59*time.Second: "11h 58m", 50 * time.Hour: "2d 2h"} {
 		if got := left(d); got != want {

@@ -2,7 +2,6 @@ package tui
 
 import (
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/x/ansi"
 )
 
 // list is a cursor over n lines, of which a page is on the screen.
@@ -60,9 +59,9 @@ func measure(cols []column, table [][]string) {
 		if cols[i].width == 0 {
 			continue
 		}
-		need := ansi.StringWidth(cols[i].head)
+		need := width(cols[i].head)
 		for _, cells := range table {
-			need = max(need, ansi.StringWidth(cells[i]))
+			need = max(need, width(cells[i]))
 		}
 		cols[i].width = min(cols[i].width, need)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/x/ansi"
 )
 
 const (
@@ -90,7 +89,7 @@ func (p *painter) paint() {
 		}
 		b.WriteString("\x1b[" + strconv.Itoa(i+1) + "H")
 		b.WriteString(l)
-		if p.last != nil && ansi.StringWidth(l) < p.w {
+		if p.last != nil && width(l) < p.w {
 			b.WriteString("\x1b[K")
 		}
 	}

@@ -21,7 +21,7 @@ type projector interface {
 }
 
 const (
-	tapeBytes  = 8 << 20   // of output that are kept for going back without reading anew
+	tapeBytes  = 8 << 20   // of output that are kept, unless a test says otherwise, for going back without reading anew
 	readBytes  = 256 << 10 // of output that are read at a time
 	drawnBytes = 512 << 10 // of output that are drawn between two keys
 	drawnTime  = 50 * time.Millisecond
@@ -48,6 +48,7 @@ type player struct {
 
 	screen *emulator
 	tape   []bastion.Chunk // what was read, without what was given up at its beginning
+	keep   int             // bytes of tape that may be kept
 	kept   int             // bytes of tape
 	whole  bool            // whether tape begins at the beginning
 	next   int             // index into tape of the chunk to draw next
@@ -140,7 +141,7 @@ type (
 )
 
 func newPlayer(ctx context.Context, p projector, th Theme, r bastion.Recording, eventsOnly bool) *player {
-	return &player{ctx: ctx, projector: p, theme: th, recording: r, only: eventsOnly, focus: eventsOnly, skip: true,
+	return &player{ctx: ctx, projector: p, theme: th, recording: r, only: eventsOnly, focus: eventsOnly, skip: true, keep: tapeBytes,
 		screen: newEmulator(r.Width, r.Height), whole: true, end: r.Length}
 }
 
@@ -307,7 +308,7 @@ func (s *player) arrived(c chunks, err error) tea.Cmd {
 // trim gives up what was drawn, when it is too much to keep.
 func (s *player) trim() {
 	n := 0
-	for s.kept > tapeBytes && n < s.next {
+	for s.kept > s.keep && n < s.next {
 		s.kept -= len(s.tape[n].Output) + 64
 		n++
 	}

@@ -389,7 +389,7 @@ func (s *sheet) place(w, n int, focus bool, r reach) string {
 	var out []string
 	total := s.total()
 	switch {
-	case total == 0 && r == reachAll:
+	case total == 0 && r != reachRunning:
 		out = append(out, "no rows")
 	case from == 0 && int64(to) == total && r == reachAll:
 		out = append(out, countRows(total))

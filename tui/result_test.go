@@ -9,14 +9,13 @@ import (
 	"github.com/muesli/termenv"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 func consoleSheet(columns, rows int) *sheet {
 	var cols []bastion.Column
 	for i := range columns {
-		c := bastion.Column{Name: fmt.Sprintf("column_%d", i), Numeric: i%2 == 0}
-		c.Mask = 5 // clear
-		cols = append(cols, c)
+		cols = append(cols, bastion.Column{Name: fmt.Sprintf("column_%d", i), Numeric: i%2 == 0, Mask: mask.Clear})
 	}
 	s := newSheet(newTheme(termenv.Ascii), cols)
 	for r := range rows {
@@ -103,7 +102,7 @@ func TestSheetMoves(t *testing.T) {
 func TestSheetNull(t *testing.T) {
 	for _, p := range []termenv.Profile{termenv.Ascii, termenv.ANSI256} {
 		th := newTheme(p)
-		s := newSheet(th, []bastion.Column{{Name: "a", Mask: 5}})
+		s := newSheet(th, []bastion.Column{{Name: "a", Mask: mask.Clear}})
 		s.add([][]byte{nil})
 		s.add([][]byte{[]byte("NULL")})
 		lines := s.table(th, 40, 4, false)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/x/ansi"
 	"github.com/sallyport/sallyport/bastion"
 )
 
@@ -311,7 +310,7 @@ func (r *Root) header() string {
 		{name, until, place[len(place)-1]},
 		{name, until, ""},
 	} {
-		plain := ansi.StringWidth(Product + " › " + f.at + "  " + f.who + " · " + f.until)
+		plain := width(Product + " › " + f.at + "  " + f.who + " · " + f.until)
 		if plain+2 > r.w && f.at != "" {
 			continue
 		}
@@ -353,7 +352,7 @@ func (r *Root) footer() string {
 	}
 	room := r.w - 2
 	if tail != "" {
-		room -= ansi.StringWidth(tail) + 2
+		room -= width(tail) + 2
 	}
 	line := r.theme.keys(r.top().ShortHelp(), room)
 	if line != "" && tail != "" {

@@ -21,7 +21,7 @@ func fit(s string, w, h int) string {
 		lines = lines[:h]
 	}
 	for i, l := range lines {
-		if ansi.StringWidth(l) > w {
+		if width(l) > w {
 			lines[i] = ansi.Truncate(l, w, "")
 		}
 	}
@@ -31,11 +31,37 @@ func fit(s string, w, h int) string {
 	return strings.Join(lines, "\n")
 }
 
+// width is the number of columns of a line that may hold our own styles. Most
+// lines are plain ASCII and colours, for which counting is enough.
+func width(s string) int {
+	n := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 0x20 && c < 0x7f:
+			n++
+		case c == 0x1b:
+			end := strings.IndexByte(s[i:], 'm')
+			if end < 2 || s[i+1] != '[' || strings.Trim(s[i+2:i+end], "0123456789;") != "" {
+				return ansi.StringWidth(s)
+			}
+			i += end
+		case strings.HasPrefix(s[i:], "─"):
+			i, n = i+len("─")-1, n+1
+		default:
+			return ansi.StringWidth(s)
+		}
+	}
+	return n
+}
+
 // cut shortens a line that may hold our own styles to w columns, with an
 // ellipsis where something is missing.
 func cut(s string, w int) string {
 	if w <= 0 {
 		return ""
+	}
+	if width(s) <= w {
+		return s
 	}
 	return ansi.Truncate(s, w, "…")
 }
@@ -43,13 +69,13 @@ func cut(s string, w int) string {
 // pad is cut, filled with spaces on the right to exactly w columns.
 func pad(s string, w int) string {
 	s = cut(s, w)
-	return s + strings.Repeat(" ", max(0, w-ansi.StringWidth(s)))
+	return s + strings.Repeat(" ", max(0, w-width(s)))
 }
 
 // padLeft is cut, filled with spaces on the left.
 func padLeft(s string, w int) string {
 	s = cut(s, w)
-	return strings.Repeat(" ", max(0, w-ansi.StringWidth(s))) + s
+	return strings.Repeat(" ", max(0, w-width(s))) + s
 }
 
 // clean makes one safe line of text from anywhere.
@@ -69,14 +95,14 @@ func prose(s string, w int) []string {
 // ends puts one text at the left and one at the right edge of a line. If both do
 // not fit, the left one is cut, and then the right one.
 func ends(left, right string, w int) string {
-	r := ansi.StringWidth(right)
+	r := width(right)
 	if r > w {
 		return cut(right, w)
 	}
-	if ansi.StringWidth(left)+r+1 > w {
+	if width(left)+r+1 > w {
 		left = cut(left, w-r-1)
 	}
-	return left + strings.Repeat(" ", max(0, w-ansi.StringWidth(left)-r)) + right
+	return left + strings.Repeat(" ", max(0, w-width(left)-r)) + right
 }
 
 // left says a duration the way people do: two units at most, rounded down.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/charmbracelet/bubbles/key"
 	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/x/ansi"
 	"github.com/muesli/termenv"
 )
 
@@ -117,7 +116,7 @@ func (t Theme) keys(bindings []key.Binding, w int) string {
 		if used > 0 {
 			gap = "  "
 		}
-		size := len(gap) + ansi.StringWidth(h.Key) + 1 + ansi.StringWidth(h.Desc)
+		size := len(gap) + width(h.Key) + 1 + width(h.Desc)
 		if used+size > w {
 			if used+2 <= w {
 				line += t.Muted.Render(" …")

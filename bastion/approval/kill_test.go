@@ -71,6 +71,7 @@ func child(dir string) error {
 			if r.State != bastion.Pending || voted[who.Name] {
 				continue
 			}
+			var err error
 			if r, err = s.Vote(ctx, bastion.Ballot{Request: r.ID, Verdict: bastion.VoteApprove, Who: who}); err != nil {
 				return err
 			}

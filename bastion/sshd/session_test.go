@@ -448,7 +448,7 @@ func TestChannelFlood(t *testing.T) {
 	c.next(msgAuthSuccess)
 	open := append([]byte{90}, text("direct-tcpip")...)
 	open = append(open, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0x80, 0)
-	for range 5000 {
+	for range 2000 {
 		c.must(c.send(open))
 	}
 	until(t, "the flood", func() bool { return d.Opening() > 64 })
@@ -807,12 +807,11 @@ func TestStalledClient(t *testing.T) {
 	}
 }
 
+// A client that is there is asked now and then, and answers.
 func TestKeepAlive(t *testing.T) {
-	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.KeepAlive = 60 * time.Millisecond })
-	d.serves(echo)
+	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.KeepAlive, c.Limits.Misses = 60*time.Millisecond, 1<<20 })
 	key := newSigner(t)
 	d.people.know(key.PublicKey(), "alice")
-	// One client answers, as libraries do.
 	nc, err := net.Dial("tcp", d.address)
 	if err != nil {
 		t.Fatal(err)
@@ -832,23 +831,26 @@ func TestKeepAlive(t *testing.T) {
 	}()
 	c := ssh.NewClient(sc, chans, answered)
 	defer c.Close()
-	// One is silent.
-	dead := dialRaw(t, d.address)
-	dead.must(dead.send(dead.signed("a", key)))
-	dead.next(msgAuthSuccess)
-	if s := dead.closed(); !strings.Contains(s, "keepalive@openssh.com") {
-		t.Errorf("the silent client heard %q", s)
-	}
 	for range 5 {
 		if kind := <-asked; kind != "keepalive@openssh.com" {
 			t.Errorf("asked for %q", kind)
 		}
 	}
-	s, err := c.NewSession()
-	if err != nil {
-		t.Fatal(err)
+	if out, _, _ := run(t, c, "x"); out != "hello alice" {
+		t.Errorf("got %q", out)
 	}
-	s.Close()
+}
+
+// One that does not answer is gone.
+func TestKeepAliveUnanswered(t *testing.T) {
+	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.KeepAlive = 60 * time.Millisecond })
+	key := newSigner(t)
+	d.people.know(key.PublicKey(), "alice")
+	dead := dialRaw(t, d.address)
+	dead.must(dead.send(dead.signed("a", key)))
+	dead.next(msgAuthSuccess)
+	dead.closed()
+	until(t, "the connection to end", func() bool { return d.Conns() == 0 })
 }
 
 func TestIdleAndLongest(t *testing.T) {
@@ -868,34 +870,25 @@ func TestIdleAndLongest(t *testing.T) {
 	}
 }
 
-// Stopping: sessions that end by themselves may, others hear why they end.
+// Stopping: a session that ends by itself in time may.
 func TestDrain(t *testing.T) {
-	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Drain = 300 * time.Millisecond })
+	d := newDoor(t, func(_ *door, c *sshd.Config) { c.Limits.Drain = time.Hour })
 	finish := make(chan struct{})
 	d.serves(func(s *bastion.Session, v sshd.Visitor) int {
-		if v.Command == "work" {
-			<-finish
-			fmt.Fprint(s.Terminal(), "done")
-			return 7
-		}
-		<-s.Context().Done()
-		return 0
+		<-finish
+		fmt.Fprint(s.Terminal(), "done")
+		return 7
 	})
-	type outcome struct {
-		out, errs string
-		code      int
-	}
-	outcomes := map[string]chan outcome{"work": make(chan outcome, 1), "sleep": make(chan outcome, 1)}
-	idle := d.visitor(t, "idle")
-	for command, to := range outcomes {
-		c := d.visitor(t, command)
-		go func() {
-			o, e, code := run(t, c, command)
-			c.Close()
-			to <- outcome{o, e, code}
-		}()
-	}
-	until(t, "the sessions", func() bool { return d.starts.Load() == 2 })
+	idle, c := d.visitor(t, "idle"), d.visitor(t, "alice")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if out, errs, code := run(t, c, "x"); out != "done" || errs != "" || code != 7 {
+			t.Errorf("%q, %q, code %d", out, errs, code)
+		}
+		c.Close()
+	}()
+	until(t, "the session", func() bool { return d.starts.Load() == 1 })
 	d.stop()
 	if err := idle.Wait(); err == nil {
 		t.Error("an idle connection ended without an error")
@@ -904,17 +897,40 @@ func TestDrain(t *testing.T) {
 		c.Close()
 		t.Error("still listening")
 	}
+	if _, err := c.NewSession(); err == nil || !strings.Contains(err.Error(), "the bastion is stopping") {
+		t.Errorf("a new session: %v", err)
+	}
 	close(finish)
-	if o := <-outcomes["work"]; o != (outcome{"done", "", 7}) {
-		t.Errorf("%+v", o)
-	}
-	if o := <-outcomes["sleep"]; o.code != 1 || o.errs != "sallyport: the bastion is stopping; connect again in a moment\n" {
-		t.Errorf("%+v", o)
-	}
+	<-ended
 	if err := <-d.served; err != nil {
 		t.Error(err)
 	}
 	d.served <- nil
+}
+
+// Stopping: whoever stays hears why it ends.
+func TestDrainEnds(t *testing.T) {
+	d := newDoor(t, nil)
+	d.serves(untilEnd)
+	c := d.visitor(t, "alice")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if _, errs, code := run(t, c, "x"); code != 1 || errs != "sallyport: the bastion is stopping; connect again in a moment\n" {
+			t.Errorf("%q, code %d", errs, code)
+		}
+		c.Close()
+	}()
+	until(t, "the session", func() bool { return d.Visits() == 1 && d.starts.Load() == 1 })
+	d.stop()
+	<-ended
+	if err := <-d.served; err != nil {
+		t.Error(err)
+	}
+	d.served <- nil
+	if ends := d.recording(0).ends(); !slices.Equal(ends, []string{"the bastion is stopping; connect again in a moment"}) {
+		t.Errorf("recorded %q", ends)
+	}
 }
 
 // sick is a listener that fails now and then, as with no descriptors left.

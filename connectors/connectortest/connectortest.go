@@ -285,8 +285,8 @@ func (f Fixture) holds(t *testing.T) {
 }
 
 func (f Fixture) errors(t *testing.T) {
-	s := Start(t, f.Setup)
 	for _, text := range f.Failing {
+		s := Start(t, f.Setup)
 		r, err := s.Do(t.Context(), text)
 		if err == nil {
 			t.Errorf("%q did not fail", text)

@@ -22,7 +22,7 @@ SELECT DISTINCT ON (phone) id FROM customers
 SELECT o.id, c.name FROM orders o JOIN customers c ON c.id = o.customer_id
 SELECT p.id FROM payments p JOIN employees e ON p.iban = e.iban
 SELECT p.id FROM payments p JOIN employees e USING (iban)
-SELECT * FROM orders NATURAL JOIN order_items
+SELECT * FROM orders NATURAL JOIN order_items LIMIT 1
 SELECT j.* FROM (orders o JOIN customers c ON c.id = o.customer_id) AS j
 SELECT c.id FROM customers c JOIN (VALUES ('a@example.com'), ('b@example.com')) v (e) ON c.email = v.e
 SELECT c.id FROM customers c, generate_series(1, 3) g WHERE c.date_of_birth = g::text::date

@@ -1,0 +1,325 @@
+package lineage_test
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
+	"github.com/sallyport/sallyport/connectors/postgres/catalog"
+	"github.com/sallyport/sallyport/connectors/postgres/lineage"
+)
+
+// shop is a small catalog of a few tables.
+func shop() *catalog.Snapshot {
+	table := func(schema, name string, columns ...string) *catalog.Relation {
+		r := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table}
+		for i, c := range columns {
+			r.Columns = append(r.Columns, catalog.Column{Name: c, Number: int16(i + 1)})
+		}
+		return r
+	}
+	whole := table("public", "log", "id", "detail")
+	part := table("public", "log_2024", "id", "detail")
+	part.Parents = []*catalog.Relation{whole}
+	view := table("public", "contacts", "who", "mail")
+	view.Kind, view.Definition = catalog.View, "SELECT c.name AS who, lower(c.email) AS mail FROM public.customers c"
+	calling := table("public", "calls", "x")
+	calling.Kind, calling.Definition = catalog.View, "SELECT public.act(1) AS x"
+	generated := table("public", "sums", "a", "b", "total")
+	generated.Columns[2].Generated = "(a + b)"
+	return catalog.New(catalog.Content{
+		Schemas:   []string{"public", "other"},
+		Relations: []*catalog.Relation{table("public", "customers", "id", "name", "email", "city"), table("other", "customers", "id", "x"), whole, part, view, calling, generated},
+		Functions: []catalog.Function{{Schema: "public", Name: "act"}, {Schema: "public", Name: "citext_lower", Transparent: true}, {Schema: "public", Name: "upper"}},
+		Operators: []catalog.Operator{{Schema: "public", Name: "@@@", Function: catalog.Function{Schema: "public", Name: "act"}}, {Schema: "other", Name: "=", Function: catalog.Function{Schema: "other", Name: "eq"}}},
+		Types:     []catalog.Type{{Schema: "public", Name: "checked", Calls: true}},
+	}, nil)
+}
+
+var session = lineage.Session{Path: []string{"pg_catalog", "public"}}
+
+func TestOutputs(t *testing.T) {
+	r := lineage.NewReader(shop())
+	for text, want := range map[string][]mask.Column{
+		"SELECT email FROM customers":               {{Name: "email", Sources: []string{"public.customers.email"}, Proven: true}},
+		"SELECT mail FROM contacts":                 {{Name: "mail", Sources: []string{"public.contacts.mail", "public.customers.email"}, Proven: true, Derived: true}},
+		"SELECT x FROM calls":                       {{Name: "x", Sources: []string{"public.calls.x"}, Derived: true}},
+		"SELECT detail FROM log_2024":               {{Name: "detail", Sources: []string{"public.log_2024.detail", "public.log.detail"}, Proven: true}},
+		"SELECT total FROM sums":                    {{Name: "total", Sources: []string{"public.sums.total", "public.sums.a", "public.sums.b"}, Proven: true, Derived: true}},
+		"SELECT citext_lower(email) FROM customers": {{Name: "citext_lower", Sources: []string{"public.customers.email"}, Proven: true, Derived: true}},
+		"SELECT upper('x')":                         {{Name: "upper", Derived: true}}, // public.upper may be meant
+		"SELECT pg_catalog.upper('x')":              {{Name: "upper", Proven: true, Derived: true}},
+		"SELECT name @@@ 'x' FROM customers":        {{Name: "?column?", Sources: []string{"public.customers.name"}, Derived: true}},
+		"SELECT name::checked FROM customers":       {{Name: "name", Sources: []string{"public.customers.name"}, Derived: true}},
+		"SELECT x FROM other.customers":             {{Name: "x", Sources: []string{"other.customers.x"}, Proven: true}},
+		"WITH RECURSIVE r (a, b) AS (SELECT '', email FROM customers UNION ALL SELECT b, a FROM r) SELECT a FROM r": {
+			{Name: "a", Sources: []string{"public.customers.email"}, Proven: true}},
+	} {
+		rd, err := r.Read(text, session)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if d := cmp.Diff(want, rd.Intent.Outputs); d != "" {
+			t.Errorf("%s (-want +got):\n%s", text, d)
+		}
+	}
+}
+
+func TestActions(t *testing.T) {
+	r := lineage.NewReader(shop())
+	for text, want := range map[string][]bastion.Action{
+		"SELECT * FROM calls":      {{Verb: "select", Resource: "public.calls"}, {Verb: "function", Resource: "public.act"}},
+		"DELETE FROM contacts":     {{Verb: "delete-all", Resource: "public.contacts"}, {Verb: "delete-all", Resource: "public.customers"}},
+		"SELECT 1 @@@ 2":           {{Verb: "function", Resource: "public.act"}},
+		"SELECT 1 = 2":             {{Verb: "select"}}, // other is not on the path
+		"SELECT 'x'::checked":      {{Verb: "function", Resource: "public.checked"}},
+		"DELETE FROM log_2024":     {{Verb: "delete-all", Resource: "public.log_2024"}, {Verb: "delete-all", Resource: "public.log"}},
+		"SELECT c.act FROM log c":  {{Verb: "select", Resource: "public.log"}, {Verb: "function", Resource: "public.act"}},
+		"TABLE pg_temp.t":          {{Verb: "select", Resource: "pg_temp.t"}},
+		"SELECT pg_read_file('x')": {{Verb: "server-file"}},
+	} {
+		rd, err := r.Read(text, session)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if d := cmp.Diff(want, rd.Intent.Actions); d != "" {
+			t.Errorf("%s (-want +got):\n%s", text, d)
+		}
+	}
+}
+
+// TestUncommitted: a transaction that changed the schema sees another catalog
+// than we do, so nothing is proven and nothing may be compared.
+func TestUncommitted(t *testing.T) {
+	s := session
+	s.Uncommitted = true
+	rd, err := lineage.NewReader(shop()).Read("SELECT city FROM customers", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rd.Intent.Outputs[0].Proven || !slices.Contains(rd.Intent.Probes, bastion.Probe{Column: "?"}) {
+		t.Errorf("got %+v", rd.Intent)
+	}
+}
+
+func TestSplit(t *testing.T) {
+	for text, want := range map[string][]string{ // the last element is the rest
+		"":                                 {""},
+		" ; ;; ":                           {""},
+		"SELECT 1":                         {"SELECT 1"},
+		"SELECT 1;":                        {"SELECT 1", ""},
+		"SELECT 1; SELECT 2 ; x":           {"SELECT 1", "SELECT 2", "x"},
+		"SELECT ';' ; -- a; b\n":           {"SELECT ';'", ""},
+		"SELECT 'it''s; x'; y":             {"SELECT 'it''s; x'", "y"},
+		`SELECT E'\'; x'; y`:               {`SELECT E'\'; x'`, "y"},
+		"SELECT E'a'\n'\\'; x'; y":         {"SELECT E'a'\n'\\'; x'", "y"},
+		`SELECT '\'; x`:                    {`SELECT '\'`, "x"},
+		`SELECT "a;""b"; x`:                {`SELECT "a;""b"`, "x"},
+		`SELECT U&"a;" ; U&'b;'; x`:        {`SELECT U&"a;"`, `U&'b;'`, "x"},
+		"SELECT $$a;b$$; x":                {"SELECT $$a;b$$", "x"},
+		"SELECT $q$a;$$;b$q$; x":           {"SELECT $q$a;$$;b$q$", "x"},
+		"SELECT a$b$; x$b$":                {"SELECT a$b$", "x$b$"},
+		"SELECT $1; x":                     {"SELECT $1", "x"},
+		"/* a; /* b; */ c; */ SELECT 1; x": {"/* a; /* b; */ c; */ SELECT 1", "x"},
+		"/* a; /* b; */":                   {"/* a; /* b; */"},
+		"SELECT 'a; b":                     {"SELECT 'a; b"},
+		"SELECT $$a; b":                    {"SELECT $$a; b"},
+		"CREATE RULE r AS ON DELETE TO t DO (SELECT 1; SELECT 2); x": {"CREATE RULE r AS ON DELETE TO t DO (SELECT 1; SELECT 2)", "x"},
+		"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; x": {
+			"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END", "x"},
+		"CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; END; x": {"CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; END", "x"},
+		"BEGIN; SELECT 1; END; x": {"BEGIN", "SELECT 1", "END", "x"},
+		"SELECT 1+--;\n2; x":      {"SELECT 1+--;\n2", "x"},
+		"SELECT 1/*;*/; x":        {"SELECT 1/*;*/", "x"},
+	} {
+		got, rest := lineage.Split(text)
+		if d := cmp.Diff(want, append(got, rest)); d != "" {
+			t.Errorf("Split(%q) (-want +got):\n%s", text, d)
+		}
+	}
+}
+
+// TestDeep: no text is so deep that the parser, which is written in C, runs out
+// of stack and takes the process with it.
+func TestDeep(t *testing.T) {
+	r := lineage.NewReader(shop())
+	repeat := strings.Repeat
+	for name, text := range map[string]string{
+		"sums":        "SELECT 1" + repeat("+1", 400_000),
+		"unions":      "SELECT 1" + repeat(" UNION SELECT 1", 60_000),
+		"with commas": "SELECT 1, 2" + repeat(" UNION SELECT 1, 2", 50_000),
+		"joins":       "SELECT 1 FROM a" + repeat(" JOIN a ON true", 60_000),
+		"joined":      "SELECT 1 FROM a" + repeat(" NATURAL JOIN a", 60_000),
+		"casts":       "SELECT 1" + repeat("::int", 150_000),
+		"nots":        "SELECT " + repeat("NOT ", 200_000) + "true",
+		"parentheses": "SELECT " + repeat("(", 200_000) + "1" + repeat(")", 200_000),
+		"subqueries":  "SELECT " + repeat("(SELECT ", 20_000) + "1" + repeat(")", 20_000),
+		"arrays":      "SELECT " + repeat("ARRAY[", 100_000) + "1" + repeat("]", 100_000),
+		"cases":       "SELECT " + repeat("CASE WHEN true AND ", 50_000) + "true" + repeat(" THEN 1 END", 50_000),
+		"zones":       "SELECT now()" + repeat(" AT TIME ZONE 'UTC'", 50_000),
+		"zones 2":     "SELECT now()" + repeat(" AT LOCAL", 100_000),
+		"nulls":       "SELECT 1" + repeat(" IS NULL", 100_000),
+		"nulls 2":     "SELECT 1" + repeat(" ISNULL", 100_000),
+		"collations":  "SELECT 'a'" + repeat(` COLLATE "C"`, 80_000),
+		"minus":       "SELECT " + repeat("- ", 400_000) + "1",
+		"operators":   "SELECT 1" + repeat(" OPERATOR(pg_catalog.+) 1", 40_000),
+		"likes":       "SELECT 'a'" + repeat(" LIKE 'a'", 100_000),
+		"json":        "SELECT 'a'" + repeat(" IS JSON", 100_000),
+		"explains":    repeat("EXPLAIN ", 100_000) + "SELECT 1",
+		"intervals":   "SELECT " + repeat("interval ", 100_000) + "'1'",
+		"subscripts":  "SELECT a" + repeat("[1]", 300_000),
+		"fields":      "SELECT a" + repeat(".b", 400_000),
+		"ands":        "SELECT 1 WHERE true" + repeat(" AND true", 100_000),
+		"values":      "VALUES (1)" + repeat(", (-1)", 150_000),
+	} {
+		if len(text) > bastion.MaxText {
+			text = text[:bastion.MaxText]
+		}
+		_, err := r.Read(text, session)
+		if pe, ok := errors.AsType[*bastion.ParseError](err); err != nil && (!ok || len(pe.Message) > 200) {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+	// Just what is allowed is read.
+	for _, text := range []string{"SELECT 1" + repeat("+1", 900), "SELECT 1 WHERE 1 = 1" + repeat(" OR 1 = 2", 5000), "SELECT 1 IN (1" + repeat(", 1", 50_000) + ")", "SELECT 1" + repeat(" UNION ALL SELECT 1", 900)} {
+		if _, err := r.Read(text, session); err != nil {
+			t.Errorf("%.40s…: %v", text, err)
+		}
+	}
+}
+
+// writes reports whether a tree holds a statement that changes something.
+func writes(m protoreflect.Message) (found bool) {
+	switch m.Interface().(type) {
+	case *pg.InsertStmt, *pg.UpdateStmt, *pg.DeleteStmt, *pg.MergeStmt, *pg.IntoClause, *pg.LockingClause, *pg.CopyStmt, *pg.DoStmt, *pg.CallStmt:
+		return true
+	}
+	m.Range(func(d protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case d.Message() == nil:
+		case d.IsList():
+			for i := range v.List().Len() {
+				found = found || writes(v.List().Get(i).Message())
+			}
+		default:
+			found = found || writes(v.Message())
+		}
+		return !found
+	})
+	return found
+}
+
+// FuzzRead: no text panics, refusals are of the one type, and what is read as a
+// mere query holds nothing that writes.
+func FuzzRead(f *testing.F) {
+	for _, path := range []string{"../testdata/statements.sql", "../testdata/attacks.sql", "../testdata/honest.sql", "../testdata/writes.sql"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			f.Add(strings.TrimSpace(line))
+		}
+	}
+	c := shop()
+	f.Fuzz(func(t *testing.T, text string) {
+		rd, err := lineage.NewReader(c).Read(text, session)
+		if err != nil {
+			if _, ok := errors.AsType[*bastion.ParseError](err); !ok {
+				t.Fatalf("refused by %T: %v", err, err)
+			}
+			return
+		}
+		if rd.Intent.Verb == "" || len(rd.Intent.Actions) == 0 {
+			t.Fatalf("read into nothing: %+v", rd.Intent)
+		}
+		for _, a := range rd.Intent.Actions {
+			if a.Verb != lineage.Select && a.Verb != lineage.Catalog {
+				return
+			}
+		}
+		tree, err := pg.Parse(text)
+		if err != nil || len(tree.Stmts) != 1 {
+			t.Fatalf("read, though the parser says %v", err)
+		}
+		if tree.Stmts[0].Stmt.GetSelectStmt() == nil || writes(tree.ProtoReflect()) {
+			t.Fatalf("read as a query: %s", text)
+		}
+	})
+}
+
+// FuzzSplit: what Split calls statements are as many as the parser finds, and
+// nothing of the text is lost.
+func FuzzSplit(f *testing.F) {
+	for _, s := range []string{"SELECT 1; SELECT ';'", "SELECT E'\\';'; x", "a $$;$$ b; /* ; */ c", "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; SELECT 2", "SELECT 'a'\n'b';"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		statements, rest := lineage.Split(text)
+		at := 0
+		for _, s := range append(slices.Clone(statements), rest) {
+			i := strings.Index(text[at:], s)
+			if i < 0 {
+				t.Fatalf("%q is not in the rest of %q", s, text)
+			}
+			at += i + len(s)
+		}
+		if len(text) > 1000 || strings.ContainsAny(text, "\x00") || strings.ToValidUTF8(text, "") != text {
+			return
+		}
+		tree, err := pg.Parse(text)
+		if err != nil {
+			return
+		}
+		n := len(statements)
+		if rest != "" {
+			n++
+		}
+		if n != len(tree.Stmts) {
+			t.Errorf("%q: %d statements, the parser finds %d: %q, %q", text, n, len(tree.Stmts), statements, rest)
+		}
+	})
+}
+
+const typical = "SELECT o.id, o.status, c.name, upper(c.email) FROM customers o JOIN log l ON l.id = o.id JOIN customers c ON c.id = o.id WHERE o.city = 'Bonn' AND c.id > 10 ORDER BY o.id DESC LIMIT 50"
+
+func BenchmarkReadNew(b *testing.B) {
+	c := shop()
+	b.ReportAllocs()
+	r := lineage.NewReader(c)
+	for i := 0; b.Loop(); i++ {
+		s := session
+		s.Settings = string(rune(i)) // not in the cache
+		if _, err := r.Read(typical, s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadCached(b *testing.B) {
+	r := lineage.NewReader(shop())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Read(typical, session); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParserAlone(b *testing.B) {
+	for b.Loop() {
+		if _, err := pg.Parse(typical); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
