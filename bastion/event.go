@@ -25,6 +25,9 @@ const (
 	EventResize    EventKind = "resize"
 	EventRefused   EventKind = "refused"
 	EventAlarm     EventKind = "alarm"
+	EventUnbind    EventKind = "unbind"  // a key was taken from a person
+	EventRevoke    EventKind = "revoke"  // a person may not come in any more
+	EventRestore   EventKind = "restore" // a person may come in again
 )
 
 // Event is one line of the proof of what happened. It never holds target data.
@@ -82,8 +85,9 @@ type Recording struct {
 	Width   int           `json:"width"`
 	Height  int           `json:"height"`
 	Bytes   int64         `json:"bytes"`
-	// Operations counts decisions; Denied and Asked count those that were refused
-	// or needed approval.
+	// Operations counts operations that were decided, one that needed approval
+	// once although it is decided twice; Denied and Asked count those that were
+	// refused and those that needed approval.
 	Operations int  `json:"operations"`
 	Denied     int  `json:"denied"`
 	Asked      int  `json:"asked"`
@@ -131,6 +135,7 @@ type Chunk struct {
 // answers ErrNotFound for the rest.
 type Archive interface {
 	Recordings(ctx context.Context, s Scope, f RecordingFilter) ([]Recording, error)
+	// The replay outlives ctx, which bounds its opening.
 	Replay(ctx context.Context, s Scope, id string) (Replay, error)
 	// Events calls yield with events from the sequence number on, oldest first,
 	// until it returns false.

@@ -59,7 +59,8 @@ func check(e bastion.Event) error {
 	switch e.Kind {
 	case bastion.EventSignIn, bastion.EventStart, bastion.EventEnd, bastion.EventDecision, bastion.EventUnread,
 		bastion.EventRequest, bastion.EventVote, bastion.EventUse, bastion.EventWithdrawn, bastion.EventExpired,
-		bastion.EventResult, bastion.EventReplay, bastion.EventResize, bastion.EventRefused, bastion.EventAlarm:
+		bastion.EventResult, bastion.EventReplay, bastion.EventResize, bastion.EventRefused, bastion.EventAlarm,
+		bastion.EventUnbind, bastion.EventRevoke, bastion.EventRestore:
 	default:
 		return fmt.Errorf("internal error: event of unknown kind %q", e.Kind)
 	}

@@ -177,16 +177,30 @@ func damaged(id string, err error) error {
 	return fmt.Errorf("the recording of session %s is damaged: %w", id, err)
 }
 
-// last returns the last pair whose key begins with the prefix, or nil.
+// last returns the last pair whose key is the prefix and a number, or nil. It
+// asks forwards, halving what is left, because a scan backwards is not to be had
+// in a transaction that writes.
 func last(tx store.Tx, bucket string, prefix []byte) (key, value []byte) {
-	// The function that is called returns no error, and a scan has none of its own.
-	_ = tx.ScanBack(bucket, highest(prefix), func(k, v []byte) (bool, error) {
-		if hasPrefix(k, prefix) {
-			key, value = k, v
+	from := func(n uint64) (k, v []byte) {
+		// The function that is called returns no error, and a scan has none of its own.
+		_ = tx.Scan(bucket, numbered(prefix, n), func(fk, fv []byte) (bool, error) {
+			if hasPrefix(fk, prefix) {
+				k, v = fk, fv
+			}
+			return false, nil
+		})
+		return k, v
+	}
+	low, high := uint64(0), uint64(1<<64-1) // there is one from low on, if there is any
+	for low < high {
+		middle := low + (high-low)/2 + 1
+		if k, _ := from(middle); k != nil {
+			low = middle
+		} else {
+			high = middle - 1
 		}
-		return false, nil
-	})
-	return key, value
+	}
+	return from(low)
 }
 
 // checkID refuses names of sessions that could be mistaken for another key.

@@ -661,12 +661,14 @@ func TestCancelled(t *testing.T) {
 	p, err := a.Replay(ctx, s, "s")
 	must(t, err)
 	cancel()
-	_, nextErr := p.Next()
+	if _, err := p.Next(); err != nil {
+		t.Errorf("a replay outlives the context that opened it, but: %v", err)
+	}
 	_, listErr := a.Recordings(ctx, s, bastion.RecordingFilter{})
 	_, replayErr := a.Replay(ctx, s, "s")
 	must(t, r.Event(decision("s", alice, "t", "allow", "x")))
 	_, historyErr := a.History(ctx, alice.ID(), "t", 1)
-	for _, err := range []error{nextErr, listErr, replayErr, historyErr, a.Events(ctx, s, 0, func(bastion.Event) bool { return true })} {
+	for _, err := range []error{listErr, replayErr, historyErr, a.Events(ctx, s, 0, func(bastion.Event) bool { return true })} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}

@@ -210,7 +210,7 @@ func (a *Archive) Replay(ctx context.Context, s bastion.Scope, id string) (basti
 			return nil, err
 		}
 	}
-	r := &replay{a: a, ctx: ctx, recording: e.Recording}
+	r := &replay{a: a, recording: e.Recording}
 	err = a.each(ctx, sessionBucket, sessionPrefix(id), 0, nil, func(ev bastion.Event) bool {
 		r.events = append(r.events, ev)
 		return true
@@ -244,7 +244,6 @@ func (a *Archive) entry(s bastion.Scope, id string) (e entry, err error) {
 // replay reads a recording page by page, and holds no transaction between.
 type replay struct {
 	a         *Archive
-	ctx       context.Context // of the person who replays
 	recording bastion.Recording
 	events    []bastion.Event
 
@@ -265,9 +264,6 @@ func (r *replay) Next() (bastion.Chunk, error) {
 		return bastion.Chunk{}, errors.New("internal error: the replay is closed")
 	}
 	if len(r.page) == 0 {
-		if err := r.ctx.Err(); err != nil {
-			return bastion.Chunk{}, err
-		}
 		if err := r.read(); err != nil {
 			return bastion.Chunk{}, err
 		}

@@ -19,6 +19,7 @@ type emulator struct {
 	w, h int
 	rest []byte // the beginning of a character that was cut in two
 	seq  []byte // the control sequence that is being read
+	bare bool   // lines end in a new line alone, as without a terminal
 }
 
 // Largest screen that is emulated, in characters.
@@ -33,6 +34,13 @@ const maxSequence = 128
 func newEmulator(w, h int) *emulator {
 	e := &emulator{}
 	e.resize(w, h)
+	return e
+}
+
+// emulatorOf makes the screen on which a recording begins.
+func emulatorOf(r bastion.Recording) *emulator {
+	e := newEmulator(r.Width, r.Height)
+	e.bare = r.Term == ""
 	return e
 }
 
@@ -91,6 +99,9 @@ func (e *emulator) tame(p []byte) []byte {
 		case c == 0x1b:
 			e.seq = append(e.seq[:0], c)
 		case len(e.seq) == 0:
+			if c == '\n' && e.bare {
+				out = append(out, '\r') // one too many does no harm
+			}
 			out = append(out, c)
 		case len(e.seq) == 1: // what comes after an escape
 			if e.seq = append(e.seq, c); c != '[' {

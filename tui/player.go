@@ -142,7 +142,7 @@ type (
 
 func newPlayer(ctx context.Context, p projector, th Theme, r bastion.Recording, eventsOnly bool) *player {
 	return &player{ctx: ctx, projector: p, theme: th, recording: r, only: eventsOnly, focus: eventsOnly, skip: true, keep: tapeBytes,
-		screen: newEmulator(r.Width, r.Height), whole: true, end: r.Length}
+		screen: emulatorOf(r), whole: true, end: r.Length}
 }
 
 func (s *player) Title() string {
@@ -252,7 +252,7 @@ func (s *player) opened(r *reel, err error) tea.Cmd {
 		s.end = max(s.end, s.events[n-1].Offset)
 	}
 	s.tape, s.kept, s.next, s.whole, s.eof = nil, 0, 0, true, false
-	s.screen = newEmulator(s.recording.Width, s.recording.Height)
+	s.screen = emulatorOf(s.recording)
 	s.list.clamp(len(s.events), s.timelinePage())
 	if !s.begun {
 		s.begun, s.goal, s.seeking = true, 0, true
@@ -419,7 +419,7 @@ func (s *player) seek(to time.Duration) tea.Cmd {
 	}
 	s.tick.Cancel()
 	s.at, s.next = 0, 0
-	s.screen = newEmulator(s.recording.Width, s.recording.Height)
+	s.screen = emulatorOf(s.recording)
 	if s.whole {
 		return s.draw()
 	}

@@ -264,6 +264,24 @@ func TestEmulatorColours(t *testing.T) {
 
 // Whatever is in a recording, the emulator lives on in bounds and shows nothing
 // but characters and colours.
+// What came without a terminal ends its lines in a new line alone, and must not
+// be drawn as a staircase.
+func TestEmulatorBareLines(t *testing.T) {
+	e := emulatorOf(bastion.Recording{Width: 20, Height: 3})
+	e.write([]byte("one\ntwo\r\nthree"))
+	got := strings.Join(e.view(NewTheme("dumb", true), 20, 3, 0), "\n")
+	for _, line := range strings.Split(got, "\n") {
+		if strings.HasPrefix(line, " ") {
+			t.Errorf("a staircase:\n%s", got)
+		}
+	}
+	e = emulatorOf(bastion.Recording{Width: 20, Height: 3, Term: "xterm"})
+	e.write([]byte("one\ntwo"))
+	if got := e.view(NewTheme("dumb", true), 20, 3, 0)[1]; !strings.HasPrefix(got, "   two") {
+		t.Errorf("a terminal's own bytes were changed: %q", got)
+	}
+}
+
 func FuzzEmulator(f *testing.F) {
 	f.Add([]byte("\x1b[2J\x1b[Hhello \x1b[31mred\x1b[0m"), 80, 24)
 	f.Add([]byte("\x1b[999999999I\x1b[9;9r\x1bM\x1b[999L\x1b[-5P\x1b[?1049h\x1b#8"), 3, 2)

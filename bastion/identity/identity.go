@@ -36,14 +36,6 @@ import (
 // vouches for: the services. No provider can have it, as it is no address.
 const Issuer = "sallyport"
 
-// The kinds of event that this package appends besides [bastion.EventSignIn]
-// and [bastion.EventRefused].
-const (
-	EventUnbind  bastion.EventKind = "unbind"
-	EventRevoke  bastion.EventKind = "revoke"
-	EventRestore bastion.EventKind = "restore"
-)
-
 // Why a proved key is nobody's, besides [bastion.ErrExpired].
 var (
 	// ErrUnknown says that no binding exists for the key.
@@ -368,7 +360,7 @@ func (k *Keeper) Unbind(by bastion.Identity, fingerprint string) error {
 		if err := deleteBinding(tx, fingerprint, b); err != nil {
 			return err
 		}
-		return k.append(tx, by, EventUnbind, "key "+fingerprint+" of "+b.id())
+		return k.append(tx, by, bastion.EventUnbind, "key "+fingerprint+" of "+b.id())
 	})
 }
 
@@ -399,7 +391,7 @@ func (k *Keeper) Revoke(by bastion.Identity, id string) error {
 				return err
 			}
 		}
-		return k.append(tx, by, EventRevoke, "access of "+p.Name+" ("+id+")")
+		return k.append(tx, by, bastion.EventRevoke, "access of "+p.Name+" ("+id+")")
 	})
 }
 
@@ -414,7 +406,7 @@ func (k *Keeper) Restore(by bastion.Identity, id string) error {
 		if err := writePerson(tx, p); err != nil {
 			return err
 		}
-		return k.append(tx, by, EventRestore, "access of "+p.Name+" ("+id+")")
+		return k.append(tx, by, bastion.EventRestore, "access of "+p.Name+" ("+id+")")
 	})
 }
 

@@ -420,7 +420,7 @@ func TestRevokedPerson(t *testing.T) {
 	if err := h.Revoke(axel, "nobody#1"); !errors.Is(err, bastion.ErrNotFound) {
 		t.Errorf("revoking nobody: %v", err)
 	}
-	if k := h.kinds(); !slices.Equal(k, []bastion.EventKind{bastion.EventSignIn, identity.EventRevoke}) {
+	if k := h.kinds(); !slices.Equal(k, []bastion.EventKind{bastion.EventSignIn, bastion.EventRevoke}) {
 		t.Errorf("events %v", k)
 	}
 }

@@ -27,7 +27,9 @@ type Tx interface {
 	// from, until f returns false or an error.
 	Scan(bucket string, from []byte, f func(k, v []byte) (bool, error)) error
 	// ScanBack is Scan in descending order, from the last key not above from; nil
-	// means from the last.
+	// means from the last. In a write transaction it fails: bbolt's cursor can
+	// miss keys or turn in circles going backwards over pages that the same
+	// transaction has emptied, perhaps for another caller.
 	ScanBack(bucket string, from []byte, f func(k, v []byte) (bool, error)) error
 	// Next returns the next number of the bucket's own sequence, from 1.
 	Next(bucket string) (uint64, error)
@@ -233,6 +235,9 @@ func (t tx) Scan(bucket string, from []byte, f func(k, v []byte) (bool, error)) 
 }
 
 func (t tx) ScanBack(bucket string, from []byte, f func(k, v []byte) (bool, error)) error {
+	if t.bolt.Writable() {
+		return errors.New("scan backwards in a write transaction")
+	}
 	b := t.bolt.Bucket([]byte(bucket))
 	if b == nil {
 		return nil

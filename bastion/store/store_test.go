@@ -145,6 +145,33 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// Going backwards over pages that the same transaction emptied, bbolt's cursor
+// never ends: the store does not offer it.
+func TestNoScanBackWhileWriting(t *testing.T) {
+	db := open(t)
+	key := func(i int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i)) }
+	if err := db.Update(func(tx store.Tx) error {
+		for i := range 1000 {
+			if err := tx.Put("x", key(i), make([]byte, 100)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx store.Tx) error {
+		for i := range 1000 {
+			if err := tx.Delete("x", key(i)); err != nil {
+				return err
+			}
+		}
+		return tx.ScanBack("x", nil, func(k, v []byte) (bool, error) { return true, nil })
+	}); err == nil {
+		t.Error("it scanned")
+	}
+}
+
 func BenchmarkUpdate(b *testing.B) {
 	for _, sessions := range []int{1, 16, 64} {
 		b.Run(fmt.Sprint(sessions), func(b *testing.B) {

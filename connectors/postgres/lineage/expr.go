@@ -73,6 +73,7 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 		a.refuse("the statement nests too deeply")
 	}
 	defer func() { a.depth-- }()
+	a.spend(1)
 	switch x := n.Node.(type) {
 	case *pg.Node_AConst, *pg.Node_ParamRef, *pg.Node_SetToDefault, *pg.Node_String_, *pg.Node_Integer, *pg.Node_Float,
 		*pg.Node_Boolean, *pg.Node_CurrentOfExpr, *pg.Node_SqlvalueFunction:
@@ -147,6 +148,7 @@ func (a *analysis) row(nodes []*pg.Node, sc *scope) flow {
 	var f flow
 	for _, n := range nodes {
 		if fields, star, ok := a.star(n, sc); star {
+			a.spend(len(fields) * len(fields) / 8)
 			for _, x := range fields {
 				f = f.with(x.flow)
 			}
@@ -198,6 +200,7 @@ func (a *analysis) column(c *pg.ColumnRef, sc *scope) flow {
 		}
 		if e := sc.entry("", last); e != nil {
 			a.touchesTarget = a.touchesTarget || e.target
+			a.spend(len(e.fields) * len(e.fields) / 8)
 			return e.whole()
 		}
 		return a.missing(opaque)
@@ -866,7 +869,7 @@ func truth(n *pg.Node, a *analysis, e *entry) verdict {
 				case unsure:
 					none = unsure
 				}
-				for _, m := range args[:i] {
+				for _, m := range args[:min(i, 50)] {
 					if opposite(n, m) {
 						return yes
 					}
@@ -1079,14 +1082,13 @@ func opposite(n, m *pg.Node) bool {
 		}
 	}
 	u, v := n.GetAExpr(), m.GetAExpr()
-	if u == nil || v == nil || u.Kind != pg.A_Expr_Kind_AEXPR_OP || v.Kind != pg.A_Expr_Kind_AEXPR_OP ||
-		!same(u.Lexpr, v.Lexpr) || !equalNodes(u.Rexpr, v.Rexpr) || len(u.Name) != 1 || len(v.Name) != 1 {
+	if u == nil || v == nil || len(u.Name) != 1 || len(v.Name) != 1 {
 		return false
 	}
 	ops := u.Name[0].GetString_().GetSval() + " " + v.Name[0].GetString_().GetSval()
 	switch ops {
 	case "= <>", "<> =", "< >=", ">= <", "> <=", "<= >", "<= >=", ">= <=", "~~ !~~", "!~~ ~~":
-		return true
+		return u.Kind == v.Kind && same(u.Lexpr, v.Lexpr) && equalNodes(u.Rexpr, v.Rexpr)
 	}
 	return false
 }

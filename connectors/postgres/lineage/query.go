@@ -44,12 +44,12 @@ func (a *analysis) with(w *pg.WithClause, up *scope) *scope {
 		a.seen[e] = true
 		c := &cte{name: e.Ctename, next: sc.ctes}
 		inner := &scope{up: up, ctes: sc.ctes} // sees those before it
-		c.resolve = func(c *cte) { a.common(e, c, inner) }
+		c.resolve = func(c *cte) { a.common(e, c, inner, false) }
 		sc.ctes = c
 		all = append(all, c)
 		if w.Recursive {
 			// All of them see each other, themselves included.
-			c.resolve = func(c *cte) { a.common(e, c, &scope{up: up, ctes: sc.ctes}) }
+			c.resolve = func(c *cte) { a.common(e, c, &scope{up: up, ctes: sc.ctes}, true) }
 		}
 	}
 	for _, c := range all {
@@ -66,7 +66,7 @@ func (a *analysis) settle(c *cte) {
 
 // common analyses one query of a WITH. A recursive one is analysed again until
 // nothing more flows in.
-func (a *analysis) common(e *pg.CommonTableExpr, c *cte, sc *scope) {
+func (a *analysis) common(e *pg.CommonTableExpr, c *cte, sc *scope, recursive bool) {
 	c.running = true
 	names := stringsOf(e.Aliascolnames)
 	take := func(out answer) []field {
@@ -81,7 +81,7 @@ func (a *analysis) common(e *pg.CommonTableExpr, c *cte, sc *scope) {
 	// What a reference sees before the query is known: for a recursive one, the
 	// columns of its first branch.
 	c.loose = true
-	if s := e.Ctequery.GetSelectStmt(); s != nil && s.Op != pg.SetOperation_SETOP_NONE && s.WithClause == nil && s.Larg != nil {
+	if s := e.Ctequery.GetSelectStmt(); recursive && s != nil && s.Op != pg.SetOperation_SETOP_NONE && s.WithClause == nil && s.Larg != nil {
 		c.again = false
 		first := a.selects(s.Larg, sc)
 		if !c.again {
@@ -99,9 +99,9 @@ func (a *analysis) common(e *pg.CommonTableExpr, c *cte, sc *scope) {
 				stable = stable && fields[i].flow.equal(c.fields[i].flow)
 			}
 		}
-		recursive := c.again
+		again := c.again
 		c.fields, c.loose = fields, !out.known
-		if !recursive || stable {
+		if !again || stable {
 			break
 		}
 		if round == 20 {
@@ -134,6 +134,7 @@ func (a *analysis) selects(s *pg.SelectStmt, up *scope) answer {
 		a.refuse("the statement nests too deeply")
 	}
 	defer func() { a.depth-- }()
+	a.spend(20)
 	a.seen[s] = true
 	sc := a.with(s.WithClause, up)
 	var out answer
@@ -312,6 +313,10 @@ func (a *analysis) targets(list []*pg.Node, sc *scope) answer {
 		if fields, star, ok := a.star(t.Val, sc); star {
 			out.fields = append(out.fields, fields...)
 			out.known = out.known && ok
+			a.spend(len(fields))
+			if len(out.fields) > maxColumns {
+				a.refuse("the statement asks for more than %d columns", maxColumns)
+			}
 			continue
 		}
 		out.fields = append(out.fields, field{name: targetName(t), flow: a.expr(t.Val, sc)})
@@ -518,6 +523,7 @@ func (a *analysis) through(rel *catalog.Relation, verb bastion.Verb) {
 
 // columns returns a relation's columns with all that flows into each.
 func (a *analysis) columns(rel *catalog.Relation) []field {
+	a.spend(len(rel.Columns))
 	fields := make([]field, len(rel.Columns))
 	for i, c := range rel.Columns {
 		fields[i] = field{name: c.Name, flow: flow{columns: c.Sources}}
@@ -565,7 +571,7 @@ func (a *analysis) generated(rel *catalog.Relation, expression string) flow {
 // qualified and nothing was chosen by the person.
 func (a *analysis) inside() *analysis {
 	return &analysis{reader: a.reader, session: Session{Path: []string{"pg_catalog"}}, seen: map[any]bool{},
-		actions: map[bastion.Action]bool{}, inView: true, views: a.views, depth: a.depth}
+		actions: map[bastion.Action]bool{}, inView: true, views: a.views, depth: a.depth, steps: a.steps}
 }
 
 // guard runs f. What f refuses to read leaves its result as it was.
@@ -611,6 +617,7 @@ func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 				}
 			}
 		}
+		a.steps = sub.steps
 		// A system catalog's columns may not have been loaded yet.
 		if sub.system || sub.unknown {
 			a.system = a.system || sub.system
@@ -714,6 +721,7 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 	it.fields = append(it.fields, merged...)
 	rest(l.fields)
 	rest(r.fields)
+	a.spend(len(it.fields) * (1 + len(using)))
 	if j.Quals != nil {
 		a.where(j.Quals, &scope{up: sc.up, ctes: sc.ctes, items: []item{it}})
 	}

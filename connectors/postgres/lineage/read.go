@@ -195,6 +195,7 @@ type analysis struct {
 	views    []*catalog.Relation
 	reads    []string // relations read, in a view's definition
 	depth    int
+	steps    int // of work so far, views and all
 	// touchesTarget: a column of what the statement changes was referred to.
 	touchesTarget bool
 }
@@ -202,6 +203,20 @@ type analysis struct {
 func (a *analysis) refuse(format string, args ...any) {
 	panic(refused{&bastion.ParseError{Message: fmt.Sprintf(format, args...)}})
 }
+
+// maxSteps bounds the work on one text. Nested recursive queries are analysed
+// again and again, and a hostile text could keep the bastion busy for years.
+const maxSteps = 2_000_000
+
+// spend counts work and gives up when it is too much.
+func (a *analysis) spend(n int) {
+	if a.steps += n; a.steps > maxSteps {
+		a.refuse("the statement is too complex to be analysed")
+	}
+}
+
+// maxColumns is how many columns an answer may have, as in PostgreSQL.
+const maxColumns = 1664
 
 func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	defer func() {

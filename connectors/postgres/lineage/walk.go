@@ -61,6 +61,11 @@ func unseenIn(m protoreflect.Message, seen map[any]bool) (missed string) {
 
 // equalNodes reports whether two expressions read the same, places aside.
 func equalNodes(l, r *pg.Node) bool {
+	if a, b := l.GetAConst(), r.GetAConst(); a != nil || b != nil { // most of them
+		return a != nil && b != nil && a.Isnull == b.Isnull && a.GetIval().GetIval() == b.GetIval().GetIval() &&
+			a.GetSval().GetSval() == b.GetSval().GetSval() && a.GetFval().GetFval() == b.GetFval().GetFval() &&
+			a.GetBoolval().GetBoolval() == b.GetBoolval().GetBoolval() && a.GetBsval().GetBsval() == b.GetBsval().GetBsval()
+	}
 	x, y := proto.Clone(l).(*pg.Node), proto.Clone(r).(*pg.Node)
 	unplace(x.ProtoReflect())
 	unplace(y.ProtoReflect())
