@@ -56,10 +56,14 @@ type Need struct {
 
 // String says the need in words.
 func (n Need) String() string {
-	if n.Count == 1 {
-		return "1 approval by a " + n.Role
+	article := "a"
+	if n.Role != "" && strings.ContainsRune("aeiou", rune(n.Role[0])) {
+		article = "an"
 	}
-	return fmt.Sprintf("%d approvals by a %s", n.Count, n.Role)
+	if n.Count == 1 {
+		return "1 approval by " + article + " " + n.Role
+	}
+	return fmt.Sprintf("%d approvals by %ss", n.Count, n.Role)
 }
 
 // Needs is all that an approval takes.

@@ -91,6 +91,9 @@ type TargetError struct {
 	Summary  string
 	Detail   string
 	Position int // in characters from 1 in the operation's text; 0 if not known
+	// Lost says that the connection is of no more use. The session forgets it, so
+	// that opening the target again connects anew.
+	Lost bool
 }
 
 func (e *TargetError) Error() string {

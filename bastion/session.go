@@ -280,6 +280,7 @@ func (s *Session) Parse(ctx context.Context, target, text string) (Operation, er
 		}
 	}
 	if err != nil {
+		s.lose(t.Name, l, err)
 		shown := text
 		if len(shown) > MaxText {
 			shown = shown[:1024]
@@ -344,11 +345,12 @@ func (s *Session) Run(ctx context.Context, op Operation, job Job) error {
 		}
 	}
 	if op.intent.Verb == Connect {
-		return s.dial(ctx, op, hold)
+		return s.dial(ctx, op)
 	}
 	began := s.c.Now()
 	sink := &Sink{rules: decision.Mask, outputs: op.intent.Outputs, show: job.Show}
 	err = hold.conn.Do(ctx, s.permit(op, ForDo, Secret{}), job.In, sink)
+	s.lose(op.target.Name, hold.link, err)
 	return s.finish(ctx, op, decision, request, sink, began, err)
 }
 
@@ -446,7 +448,7 @@ func (s *Session) permit(op Operation, purpose Purpose, secret Secret) *Permit {
 
 // turn is the right to use a connection until it is released.
 type turn struct {
-	conn    Conn
+	*link
 	release func()
 }
 
@@ -460,14 +462,14 @@ func (s *Session) hold(ctx context.Context, op Operation) (turn, error) {
 	}
 	select {
 	case <-l.busy:
-		return turn{l.conn, func() { l.busy <- struct{}{} }}, nil
+		return turn{l, func() { l.busy <- struct{}{} }}, nil
 	case <-ctx.Done():
 		return turn{}, context.Cause(ctx)
 	}
 }
 
 // dial fetches the secret, now that the decision is made, and connects.
-func (s *Session) dial(ctx context.Context, op Operation, _ turn) error {
+func (s *Session) dial(ctx context.Context, op Operation) error {
 	c, err := s.connector(op.target)
 	if err != nil {
 		return err
@@ -499,6 +501,23 @@ func (s *Session) dial(ctx context.Context, op Operation, _ turn) error {
 		return ErrEnded
 	}
 	return s.finish(ctx, op, Decision{}, 0, nil, began, nil)
+}
+
+// lose forgets a connection that the target's error says is lost.
+func (s *Session) lose(target string, l *link, err error) {
+	var te *TargetError
+	if !errors.As(err, &te) || !te.Lost {
+		return
+	}
+	s.mu.Lock()
+	lost := s.links[target] == l
+	if lost {
+		delete(s.links, target)
+	}
+	s.mu.Unlock()
+	if lost {
+		_ = l.conn.Close() // there is nobody left to say goodbye to
+	}
 }
 
 func (s *Session) link(target string) (*link, Target, error) {

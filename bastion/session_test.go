@@ -604,6 +604,31 @@ func TestSecretPrintsAsADot(t *testing.T) {
 	}
 }
 
+// A connection that was lost is forgotten: opening the target again connects anew,
+// with a decision of its own.
+func TestLostConnection(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	good := w.answer
+	w.answer = func(*bastion.Sink) error { return &bastion.TargetError{Summary: "lost", Lost: true} }
+	if _, err := w.run(s, "select one"); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := s.Parse(t.Context(), "db", "select two"); err == nil {
+		t.Error("the lost connection still reads")
+	}
+	w.answer = good
+	if _, err := w.run(s, "select two"); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(w.happened(), "dial"); n != 2 {
+		t.Errorf("%d connections: %s", n, w.happened())
+	}
+	if n := strings.Count(w.happened(), "decision:connect"); n != 2 {
+		t.Errorf("%d decisions to connect", n)
+	}
+}
+
 // One target's connection serves one session; two targets over one session are
 // two connections with two decisions.
 func TestTwoTargetsTwoDecisions(t *testing.T) {

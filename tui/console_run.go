@@ -296,6 +296,13 @@ func (w worker) open() {
 // all runs statements in order until one fails. Of several, each is read and
 // decided before the first one runs: one that is refused refuses all.
 func (w worker) all(texts []string) {
+	// This does nothing unless the connection was lost since.
+	since := w.s.Now()
+	if err := w.s.Open(w.ctx, w.target, w.job("connect to "+w.target, &since)); err != nil {
+		w.feed.tell(began{text: texts[0]})
+		w.feed.tell(ended{err: err})
+		return
+	}
 	if len(texts) > 1 {
 		for i, text := range texts {
 			op, err := w.s.Parse(w.ctx, w.target, text)

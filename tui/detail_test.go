@@ -82,7 +82,7 @@ func TestCannotDecide(t *testing.T) {
 		{"own, by another key of the same person", alice, reviewer(), func(r *bastion.Request) { r.Who.Name = "alice2"; r.Origin.Key = "SHA256:other" }, "this is your own request"},
 		{"own service", alice, reviewer(), func(r *bastion.Request) { r.Who = ciBot(); r.Who.Owner = alice().ID() }, "you answer for this service"},
 		{"no role", rita, auditor(), func(r *bastion.Request) { r.Yours = false }, "none of your roles may approve; this needs 1 approval by a reviewer"},
-		{"other role", rita, reviewer(), func(r *bastion.Request) { r.Yours = false; r.Needs = bastion.Needs{{Count: 2, Role: "dba"}} }, "it needs 2 approvals by a dba"},
+		{"other role", rita, reviewer(), func(r *bastion.Request) { r.Yours = false; r.Needs = bastion.Needs{{Count: 2, Role: "dba"}} }, "it needs 2 approvals by dbas"},
 		{"voted", rita, reviewer(), func(r *bastion.Request) { r.Votes = []bastion.Vote{{Who: rita(), Verdict: bastion.VoteApprove}} }, "you have voted on this request already"},
 		{"denied", rita, reviewer(), func(r *bastion.Request) { r.State = bastion.Denied }, "this request is denied already"},
 	} {

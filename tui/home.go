@@ -200,10 +200,14 @@ func (s *home) key(k tea.KeyMsg) tea.Cmd {
 		return nil
 	}
 	if !s.filtering {
-		switch k.String() {
-		case "/":
+		if rest, ok := strings.CutPrefix(k.String(), "/"); ok && k.Type == tea.KeyRunes {
 			s.filtering = len(s.targets) > 0
-			return nil
+			if rest == "" {
+				return nil
+			}
+			k.Runes = []rune(rest) // typed so fast that it came in one piece
+		}
+		switch k.String() {
 		case "q":
 			return tea.Quit
 		case "l":

@@ -207,8 +207,8 @@ func TestPolicyAsksMoreAtUse(t *testing.T) {
 		change func(*bastion.Decision)
 		says   string // empty: it may be used
 	}{
-		{"two instead of one", func(d *bastion.Decision) { d.Needs = bastion.Needs{need(2, "reviewer")} }, "the policy now asks for 2 approvals by a reviewer"},
-		{"an owner instead", func(d *bastion.Decision) { d.Needs = bastion.Needs{need(1, "owner")} }, "the policy now asks for 1 approval by a owner"},
+		{"two instead of one", func(d *bastion.Decision) { d.Needs = bastion.Needs{need(2, "reviewer")} }, "the policy now asks for 2 approvals by reviewers"},
+		{"an owner instead", func(d *bastion.Decision) { d.Needs = bastion.Needs{need(1, "owner")} }, "the policy now asks for 1 approval by an owner"},
 		{"an owner too", func(d *bastion.Decision) { d.Needs = append(d.Needs, need(1, "owner")) }, "the policy now asks for"},
 		{"nobody in particular", func(d *bastion.Decision) { d.Needs = nil }, "no longer counts"},
 		{"denied", func(d *bastion.Decision) { d.Effect = bastion.Deny }, "internal error"},

@@ -190,6 +190,9 @@ func (r *runner) one(ctx context.Context, statement string) error {
 		}
 		statement = text
 	}
+	if err := r.open(ctx); err != nil { // nothing, unless the connection was lost since
+		return err
+	}
 	op, err := r.c.s.Parse(ctx, r.target, statement)
 	if err != nil {
 		return err

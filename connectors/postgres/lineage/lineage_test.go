@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -336,15 +335,13 @@ func TestCostly(t *testing.T) {
 		text string
 		read bool
 	}{
-		"recursive in recursive": {nest("WITH RECURSIVE a AS (SELECT 1 UNION ALL (", "SELECT 1 FROM a", ")) SELECT * FROM a", 30), false},
+		"recursive in recursive": {nest("WITH RECURSIVE a AS ((", "SELECT 1", ") UNION ALL SELECT 1 FROM a) SELECT * FROM a", 40), false},
 		"columns on columns":     {nest("SELECT *, * FROM (", "SELECT 1", ") x", 40), false},
 		"unions in with":         {nest("WITH a AS (SELECT 1 UNION (", "SELECT 1", ")) SELECT * FROM a", 40), true},
 		"many alternatives":      {"DELETE FROM log WHERE id = 0" + strings.Repeat(" OR id = 1 OR id <> 2", 5000), true},
 		"many nots":              {"DELETE FROM log WHERE id = 0" + strings.Repeat(" OR NOT id = 1", 5000), true},
 	} {
-		start := time.Now()
 		_, err := r.Read(c.text, session)
-		t.Logf("%s: %v", name, time.Since(start))
 		if _, ok := errors.AsType[*bastion.ParseError](err); c.read && err != nil || !c.read && !ok {
 			t.Errorf("%s: %.200v", name, err)
 		}

@@ -1,6 +1,8 @@
 package lineage
 
 import (
+	"reflect"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -65,6 +67,9 @@ func equalNodes(l, r *pg.Node) bool {
 		return a != nil && b != nil && a.Isnull == b.Isnull && a.GetIval().GetIval() == b.GetIval().GetIval() &&
 			a.GetSval().GetSval() == b.GetSval().GetSval() && a.GetFval().GetFval() == b.GetFval().GetFval() &&
 			a.GetBoolval().GetBoolval() == b.GetBoolval().GetBoolval() && a.GetBsval().GetBsval() == b.GetBsval().GetBsval()
+	}
+	if reflect.TypeOf(l.GetNode()) != reflect.TypeOf(r.GetNode()) {
+		return false
 	}
 	x, y := proto.Clone(l).(*pg.Node), proto.Clone(r).(*pg.Node)
 	unplace(x.ProtoReflect())
