@@ -118,9 +118,9 @@ func TestMainJob(t *testing.T) {
 	if err := os.WriteFile(path, []byte(cast.out), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	played := execute(t, "", "asciinema", "cat", path)
-	if played.code != 0 || !strings.Contains(played.out, "Grace") {
-		t.Errorf("asciinema cannot play it: %s", played.err)
+	player := sit(t, "asciinema", 120, 40, nil, "asciinema", "cat", path)
+	if code := player.leaves(); code != 0 || !strings.Contains(player.shown(), "Grace Hoffmann") {
+		t.Errorf("asciinema cannot play it: exit %d, %s", code, player.shown())
 	}
 
 	// The auditor has no targets, and alice nobody else's recordings.

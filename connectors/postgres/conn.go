@@ -165,6 +165,13 @@ func (c *Conn) refresh(ctx context.Context, now bool) error {
 		return err
 	}
 	f, err := one(ctx, side, fingerprintQuery)
+	if err != nil && side.IsClosed() && ctx.Err() == nil {
+		// It idled for long, and somebody on the way forgot it.
+		if side, err = c.aside(ctx); err != nil {
+			return err
+		}
+		f, err = one(ctx, side, fingerprintQuery)
+	}
 	if err != nil {
 		return c.lost(ctx, err)
 	}
@@ -217,18 +224,15 @@ func (c *Conn) aside(ctx context.Context) (*pgconn.PgConn, error) {
 	return side, nil
 }
 
-var errClosed = &bastion.TargetError{Summary: "the connection to the target is closed; open the target again"}
+var errClosed = &bastion.TargetError{Summary: "the connection to the target is closed; open the target again", Lost: true}
 
 // lost drops the side connection after an error: the next use makes a new one.
 func (c *Conn) lost(ctx context.Context, err error) error {
 	if c.side != nil {
-		close := c.side.Close
-		c.side = nil
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		if cerr := close(stop); cerr != nil {
-			err = errors.Join(err, cerr)
-		}
+		_ = c.side.Close(stop) // it is given up
+		c.side = nil
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -318,7 +322,11 @@ func (c *Conn) stream(ctx context.Context, op bastion.Operation, r *lineage.Read
 		if _, ok := errors.AsType[*pgconn.PgError](err); !ok && c.told != nil {
 			return c.told
 		}
-		return failed(err, r.Class)
+		err = failed(err, r.Class)
+		if te, ok := errors.AsType[*bastion.TargetError](err); ok && c.main.IsClosed() {
+			te.Lost = true // the target ended the session with its error
+		}
+		return err
 	}
 	return out.Tag(safeTag(tag.String()), tag.RowsAffected())
 }
@@ -349,7 +357,7 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 	// The connector reads texts by these. Only a function could have changed them.
 	if c.main.ParameterStatus("standard_conforming_strings") != "on" || c.main.ParameterStatus("client_encoding") != "UTF8" {
 		c.hangUp()
-		return &bastion.TargetError{Summary: "the statement changed a setting by which the bastion reads texts, so the connection was closed; open the target again"}
+		return &bastion.TargetError{Summary: "the statement changed a setting by which the bastion reads texts, so the connection was closed; open the target again", Lost: true}
 	}
 	idle, broken := c.main.TxStatus() == 'I', c.main.TxStatus() == 'E'
 	c.mu.Lock()
@@ -389,7 +397,7 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 	defer stop()
 	if err := c.look(ctx); err != nil {
 		c.hangUp()
-		return &bastion.TargetError{Summary: "the session's settings cannot be read any more, so the connection was closed; open the target again"}
+		return &bastion.TargetError{Summary: "the session's settings cannot be read any more, so the connection was closed; open the target again", Lost: true}
 	}
 	return nil
 }
@@ -553,19 +561,16 @@ func estimate(ctx context.Context, c *pgconn.PgConn, text string, path []string)
 func (c *Conn) Close() error {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
 	defer stop()
-	var errs []error
+	// A connection that does not close cleanly is gone all the same.
 	if c.main != nil {
-		errs = append(errs, c.main.Close(ctx))
+		_ = c.main.Close(ctx)
 	}
 	c.sideMu.Lock()
 	defer c.sideMu.Unlock()
 	c.closed = true
 	if c.side != nil {
-		errs = append(errs, c.side.Close(ctx))
+		_ = c.side.Close(ctx)
 		c.side = nil
-	}
-	if errors.Join(errs...) != nil {
-		return &bastion.TargetError{Summary: "the connection to the target did not close cleanly"}
 	}
 	return nil
 }

@@ -604,21 +604,30 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestLostConnection: the server ends the session.
+// TestLostConnection: the server ends the session, which says so and connects anew.
 func TestLostConnection(t *testing.T) {
 	s := connectortest.Start(t, shop(t, "lost"))
 	if _, err := server.Query(t.Context(), "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost'"); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		_, err := s.Do(t.Context(), "SELECT 1")
-		if err == nil {
-			t.Fatal("a dead connection answers")
-		}
-	}
 	_, err := s.Do(t.Context(), "SELECT 1")
-	if err == nil || !strings.Contains(err.Error(), "open the target again") {
-		t.Errorf("got %v", err)
+	if te, ok := errors.AsType[*bastion.TargetError](err); !ok || !te.Lost {
+		t.Fatalf("a dead connection: %v", err)
+	}
+	if err := s.Open(t.Context(), "shop", bastion.Job{Show: func(bastion.Frame) error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Do(t.Context(), "SELECT 1"); err != nil || r.Rows[0][0] != "1" {
+		t.Errorf("connected anew: %v, %v", r, err)
+	}
+	// The side connection alone is made anew without a word.
+	if _, err := server.Query(t.Context(), "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost' AND application_name LIKE '%catalog'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"CREATE TABLE made (a int)", "SELECT a FROM made"} { // reads the catalog anew
+		if _, err := s.Do(t.Context(), text); err != nil {
+			t.Errorf("%s, without the side connection: %v", text, err)
+		}
 	}
 }
 

@@ -73,7 +73,7 @@ func timeout(err error) bool {
 func failed(err error, class lineage.Class) error {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		return &bastion.TargetError{Summary: "the connection to the target was lost; open the target again"}
+		return &bastion.TargetError{Summary: "the connection to the target was lost; open the target again", Lost: true}
 	}
 	te := &bastion.TargetError{Code: pe.Code, Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position)}
 	switch {
