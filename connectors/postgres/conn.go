@@ -51,7 +51,7 @@ type Conn struct {
 }
 
 type cursor struct {
-	text string
+	lineage.OpenCursor
 	hold bool
 }
 
@@ -124,9 +124,9 @@ func (c *Conn) read(ctx context.Context, text string) (*lineage.Reading, error) 
 	s := c.session
 	s.Uncommitted = c.uncommitted
 	s.Prepared = maps.Clone(c.prepared)
-	s.Cursors = make(map[string]string, len(c.cursors))
+	s.Cursors = make(map[string]lineage.OpenCursor, len(c.cursors))
 	for name, k := range c.cursors {
-		s.Cursors[name] = k.text
+		s.Cursors[name] = k.OpenCursor
 	}
 	stale := c.stale
 	c.stale = false
@@ -366,7 +366,7 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 			c.prepared[r.Prepares] = text
 		}
 		if r.Declares != "" {
-			c.cursors[r.Declares] = cursor{text, r.Hold}
+			c.cursors[r.Declares] = cursor{lineage.OpenCursor{Text: text, Path: c.session.Path}, r.Hold}
 		}
 	}
 	switch {

@@ -423,6 +423,24 @@ func TestPreparedAndCursors(t *testing.T) {
 	}
 }
 
+// TestCursorPath: a cursor means what its names meant when it was declared.
+func TestCursorPath(t *testing.T) {
+	setup := shop(t, "cursorpath", labels...)
+	if _, err := server.Query(t.Context(), "cursorpath", plant+"; CREATE SCHEMA other AUTHORIZATION shop_app; CREATE TABLE other.customers (id int, email text); ALTER TABLE other.customers OWNER TO shop_app"); err != nil {
+		t.Fatal(err)
+	}
+	s := connectortest.Start(t, setup)
+	for _, text := range []string{"BEGIN", "DECLARE c CURSOR FOR SELECT email || '' FROM customers", "SET LOCAL search_path = other"} {
+		if _, err := s.Do(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := s.Do(t.Context(), "FETCH 3 FROM c")
+	if err != nil || len(r.Rows) != 3 || r.Rows[0][0] != mask.Redacted {
+		t.Errorf("got %v, %v", r.Rows, err)
+	}
+}
+
 func TestPreview(t *testing.T) {
 	setup := shop(t, "preview")
 	setup.Decide = func(op bastion.Operation) bastion.Effect {

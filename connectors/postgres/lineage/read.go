@@ -45,9 +45,18 @@ type Session struct {
 	// Uncommitted says that the session has changed the schema in a transaction
 	// that has not ended, so that the catalog is not what its statements see.
 	Uncommitted bool
-	// Prepared and Cursors are the texts, PREPARE and DECLARE in full, that made the
-	// session's prepared statements and open cursors, by name. Either may be nil.
-	Prepared, Cursors map[string]string
+	// Prepared is the texts, PREPARE in full, that made the session's prepared
+	// statements, by name; what they mean depends on the path of the moment.
+	Prepared map[string]string
+	// Cursors are the session's open cursors by name.
+	Cursors map[string]OpenCursor
+}
+
+// OpenCursor is the text, DECLARE in full, that made a cursor, and the path by
+// which the names in it were looked up then, and for good.
+type OpenCursor struct {
+	Text string
+	Path []string
 }
 
 // Class is how a statement must be treated where it runs.

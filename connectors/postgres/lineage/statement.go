@@ -249,19 +249,20 @@ func (a *analysis) fetch(f *pg.FetchStmt) answer {
 	if f.Ismove {
 		return answer{known: true}
 	}
-	text, ok := a.session.Cursors[f.Portalname]
+	c, ok := a.session.Cursors[f.Portalname]
 	if !ok {
 		return answer{} // its columns are not known, so they are hidden
 	}
-	stmt, err := parse(text)
+	stmt, err := parse(c.Text)
 	if err != nil || stmt.GetDeclareCursorStmt() == nil {
 		return answer{}
 	}
 	// What the query does was decided upon when the cursor was declared.
 	order, actions := slices.Clone(a.order), a.actions
-	a.actions = map[bastion.Action]bool{}
+	path := a.session.Path
+	a.actions, a.session.Path = map[bastion.Action]bool{}, c.Path
 	out := a.query(stmt.GetDeclareCursorStmt().Query, nil)
-	a.order, a.actions = order, actions
+	a.order, a.actions, a.session.Path = order, actions, path
 	return out
 }
 
