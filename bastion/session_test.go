@@ -122,7 +122,7 @@ func (c connector) Dial(_ context.Context, p *bastion.Permit) (bastion.Conn, err
 		return nil, err
 	}
 	c.note("dial")
-	return conn{c.world}, nil
+	return conn(c), nil
 }
 
 type conn struct{ *world }

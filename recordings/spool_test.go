@@ -137,7 +137,7 @@ func TestFoldInTime(t *testing.T) {
 			if n := count(t, db, "recordings.chunk"); n != 3*(round-1) {
 				t.Errorf("round %d: %d chunks before their time", round, n)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if n := count(t, db, "recordings.chunk"); n != 3*(round-1)+2 {
 				t.Errorf("round %d: %d chunks after their time", round, n)
@@ -149,7 +149,7 @@ func TestFoldInTime(t *testing.T) {
 			if n := results(); n != round-1 {
 				t.Errorf("round %d: %d results before their time", round, n)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if n, c := results(), count(t, db, "recordings.chunk"); n != round || c != 3*round {
 				t.Errorf("round %d: %d results and %d chunks", round, n, c)

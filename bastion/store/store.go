@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Tx is a transaction. Keys and values that it returns are valid only while it
@@ -63,7 +64,7 @@ func Open(dir string) (*DB, error) {
 	_, err := os.Stat(path)
 	fresh := errors.Is(err, os.ErrNotExist)
 	b, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("opening store %s: another process holds it; stop that bastion first", path)
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func (db *DB) Close() error {
 // View runs f in a read transaction. Keep it short: an old reader makes the file grow.
 func (db *DB) View(f func(Tx) error) error {
 	err := db.bolt.View(func(t *bbolt.Tx) error { return f(tx{t}) })
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
 	return err
@@ -161,7 +162,7 @@ func (db *DB) commit(batch []*update) {
 	}
 	for _, u := range batch {
 		err := db.bolt.Update(func(t *bbolt.Tx) error { return call(u.f, tx{t}) })
-		if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+		if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 			err = ErrClosed
 		}
 		u.done <- err

@@ -22,7 +22,7 @@ const (
 	loginsEach   = 40 // a round, by each worker
 	idleOurs     = 200
 	idleTheirs   = 20
-	keystrokes   = 60
+	keystrokes   = 40 // as many letters as the filter shows at 80 columns
 	statementsIn = 200 // a round
 )
 
@@ -277,9 +277,10 @@ func echo(us *bastion, base *sshd, _ int) ([]row, error) {
 	}
 	ours, err := measure(us.addr, "bench", "", "shop-staging", func(i int) (string, string) {
 		if i == 0 {
-			return "/", "filter"
+			return "/", "show all"
 		}
-		return "s", "s"
+		// Only this many letters in a row are the answer to this key.
+		return "s", strings.Repeat("s", i)
 	})
 	if err != nil {
 		return nil, err

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -92,8 +89,6 @@ func (c *testCompany) runs(t *testing.T, name, line string) result {
 	return execute(t, "", c.ssh(name, line)...)
 }
 
-var signInPage = regexp.MustCompile(`https?://\S+user_code=[A-Z0-9-]+`)
-
 // signsIn has somebody sign in at the provider, as the client that shows the
 // page asks them to.
 func (c *testCompany) signsIn(t *testing.T, p *person) {
@@ -127,24 +122,4 @@ func (c *testCompany) query(t *testing.T, sql string) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(rows)
-}
-
-// keyFor makes a new key in the demo's folder and returns its path.
-func keyFor(t *testing.T, c *testCompany, name string) string {
-	t.Helper()
-	path := filepath.Join(c.Dir, "keys", name)
-	r := execute(t, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
-	if r.code != 0 {
-		t.Fatal(r)
-	}
-	return path
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
