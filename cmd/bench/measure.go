@@ -22,7 +22,7 @@ const (
 	loginsEach   = 40 // a round, by each worker
 	idleOurs     = 200
 	idleTheirs   = 20
-	keystrokes   = 40 // as many letters as the filter shows at 80 columns
+	keystrokes   = 40  // as many letters as the filter shows at 80 columns
 	statementsIn = 200 // a round
 )
 
