@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"unicode"
@@ -66,7 +67,8 @@ func (c *console) enter() tea.Cmd {
 
 // send empties the editor and does what its text says, unless something runs.
 func (c *console) send(text string, do func() tea.Cmd) tea.Cmd {
-	if c.front != nil && !c.front.parked {
+	// An answer whose rest nobody reads gives way by itself.
+	if c.front != nil && !c.front.parked && !errors.Is(c.front.stopped, errLeft) {
 		if c.front.stopped != nil {
 			return notify(Info, "the statement before is still being cancelled; try again in a moment")
 		}

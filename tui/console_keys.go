@@ -59,8 +59,6 @@ func (c *console) Interrupt() (tea.Cmd, bool) {
 		c.panel = nil
 	case c.search != nil:
 		c.search = nil
-	case c.popup != nil:
-		c.popup = nil
 	case c.front != nil && c.front.stopped == nil:
 		cause := errCancelled
 		if c.front.parked {
@@ -70,6 +68,7 @@ func (c *console) Interrupt() (tea.Cmd, bool) {
 	case c.focus != onEditor:
 		c.toEditor()
 	case !c.edit.empty():
+		c.popup = nil // it goes with the line that it was for
 		c.edit.set("")
 		c.past.at = len(c.past.texts)
 	case c.front == nil:

@@ -496,11 +496,20 @@ func (c *console) waits(r *run, q bastion.Request) tea.Cmd {
 	return nil
 }
 
+// follows implements [follower]: what is in the scrollback tells its own end.
+func (c *console) follows(request uint64) bool {
+	its := func(b *block) bool { return b != nil && b.request.ID == request }
+	return its(c.open) || c.front != nil && its(c.front.block) || slices.ContainsFunc(c.blocks, its)
+}
+
 // approvers says who approved.
-func approvers(q bastion.Request) string {
+func approvers(q bastion.Request) string { return voters(q, bastion.VoteApprove) }
+
+// voters says whose vote it was.
+func voters(q bastion.Request, verdict bastion.Verdict) string {
 	var out []string
 	for _, v := range q.Votes {
-		if v.Verdict == bastion.VoteApprove {
+		if v.Verdict == verdict {
 			out = append(out, clean(v.Who.Name))
 		}
 	}

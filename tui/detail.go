@@ -294,6 +294,9 @@ func (s *detail) cast(v bastion.Verdict, reason string) tea.Cmd {
 	})
 }
 
+// follows implements [follower].
+func (s *detail) follows(request uint64) bool { return s.id == request }
+
 // Leave implements [Leaver].
 func (s *detail) Leave() {
 	s.load.Cancel()

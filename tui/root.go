@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type desk interface {
 	person
 	Has(bastion.Duty) bool
 	Requests(context.Context, bastion.RequestFilter) ([]bastion.Request, error)
+	Request(context.Context, uint64) (bastion.Request, error)
 	SignIn(context.Context, func(bastion.SignInPrompt) error) error
 }
 
@@ -47,6 +49,7 @@ type Root struct {
 	waiting []bastion.Request // requests that the person may decide
 	seen    uint64            // highest number among those shown before
 	counted bool              // whether waiting was ever read
+	own     []uint64          // the person's own requests that nobody has decided yet
 	asking  Wait
 	again   bool // something changed while asking
 }
@@ -102,8 +105,8 @@ func (r *Root) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.QuitMsg:
 		return r, tea.Quit
 	}
-	if waiting, err, ok := take[[]bastion.Request](&r.asking, msg); ok {
-		return r, r.counts(waiting, err)
+	if m, err, ok := take[matters](&r.asking, msg); ok {
+		return r, r.counts(m, err)
 	}
 	return r, r.all(msg)
 }
@@ -205,23 +208,92 @@ func (r *Root) failed(err error) tea.Cmd {
 	return nil
 }
 
-// count asks for the requests that wait for this person. Those who can never
-// decide are spared the question, and the bastion its cost.
+// matters are the requests that are this person's business.
+type matters struct {
+	waiting []bastion.Request // what they may decide
+	own     []bastion.Request // what they asked for: what is open, and what was when last looked at
+}
+
+// count asks for the requests that wait for this person, and for their own.
+// Those who can never decide are spared the first question, and the bastion its
+// cost.
 func (r *Root) count() tea.Cmd {
-	if !r.desk.Has(bastion.Approve) {
-		return func() tea.Msg { return Queue{} }
-	}
 	if r.asking.Busy() {
 		r.again = true
 		return nil
 	}
-	return ask(r.ctx, &r.asking, func(ctx context.Context) ([]bastion.Request, error) {
-		return r.desk.Requests(ctx, bastion.RequestFilter{Open: true, Decide: true})
+	before, decides := r.own, r.desk.Has(bastion.Approve)
+	return ask(r.ctx, &r.asking, func(ctx context.Context) (m matters, err error) {
+		if decides {
+			if m.waiting, err = r.desk.Requests(ctx, bastion.RequestFilter{Open: true, Decide: true}); err != nil {
+				return m, err
+			}
+		}
+		if m.own, err = r.desk.Requests(ctx, bastion.RequestFilter{Open: true, Mine: true}); err != nil {
+			return m, err
+		}
+		for _, id := range before {
+			if slices.ContainsFunc(m.own, func(q bastion.Request) bool { return q.ID == id }) {
+				continue
+			}
+			q, err := r.desk.Request(ctx, id)
+			if err != nil {
+				return m, err
+			}
+			m.own = append(m.own, q)
+		}
+		return m, nil
 	})
 }
 
-// counts takes the requests that wait, and rings for new ones.
-func (r *Root) counts(waiting []bastion.Request, err error) tea.Cmd {
+// decided notes which of the person's own requests are still undecided. Of one
+// that no longer is, it says what came of it, unless a screen does: who asked and
+// went on to something else learns it wherever they are.
+func (r *Root) decided(own []bastion.Request) (ring bool) {
+	before := r.own
+	r.own = nil
+	for _, q := range own {
+		if q.State == bastion.Pending {
+			r.own = append(r.own, q.ID)
+			continue
+		}
+		follows := func(s Screen) bool { f, ok := s.(follower); return ok && f.follows(q.ID) }
+		if !slices.Contains(before, q.ID) || slices.ContainsFunc(r.stack, follows) {
+			continue
+		}
+		if n := outcomeOf(q); n.Text != "" {
+			r.notice, ring = n, true
+		}
+	}
+	return ring
+}
+
+// outcomeOf says what came of one's own request, and what to do next. What one
+// did oneself is not worth a word.
+func outcomeOf(q bastion.Request) Notice {
+	no := fmt.Sprintf("request %d", q.ID)
+	switch q.State {
+	case bastion.Approved:
+		if q.Verb == bastion.Connect {
+			return Notice{no + " was approved" + voters(q, bastion.VoteApprove) + ": connect to " + clean(q.Target), Good}
+		}
+		return Notice{no + " was approved" + voters(q, bastion.VoteApprove) + ": run it again on " + clean(q.Target), Good}
+	case bastion.Denied:
+		text := no + " was denied" + voters(q, bastion.VoteDeny)
+		for _, v := range q.Votes {
+			if v.Verdict == bastion.VoteDeny && v.Reason != "" {
+				text += ": " + clean(v.Reason)
+			}
+		}
+		return Notice{text, Bad}
+	case bastion.Expired:
+		return Notice{no + " expired before it was approved; you may ask again", Warn}
+	}
+	return Notice{}
+}
+
+// counts takes the requests that matter, and rings for news.
+func (r *Root) counts(m matters, err error) tea.Cmd {
 	var next tea.Cmd
 	if r.again {
 		r.again = false
@@ -235,16 +307,16 @@ func (r *Root) counts(waiting []bastion.Request, err error) tea.Cmd {
 		}
 		return next
 	}
-	waiting = slices.DeleteFunc(waiting, func(q bastion.Request) bool { return q.State != bastion.Pending || !q.Yours })
-	fresh := false
+	fresh := r.decided(m.own)
+	waiting := slices.DeleteFunc(m.waiting, func(q bastion.Request) bool { return q.State != bastion.Pending || !q.Yours })
 	for _, q := range waiting {
 		if q.ID > r.seen {
-			r.seen, fresh = q.ID, true
+			r.seen, fresh = q.ID, fresh || r.counted
 		}
 	}
 	r.waiting = waiting
 	var ring tea.Cmd
-	if fresh && r.counted {
+	if fresh {
 		ring = func() tea.Msg { r.bell(); return nil }
 	}
 	r.counted = true

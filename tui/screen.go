@@ -38,6 +38,11 @@ type Leaver interface {
 	Leave()
 }
 
+// follower is a screen that shows by itself what comes of a request.
+type follower interface {
+	follows(request uint64) bool
+}
+
 // Push puts a screen on top of the stack.
 type Push struct{ Screen Screen }
 

@@ -59,6 +59,7 @@ func verbs() []verb {
 		{"cast", "ID", "write a recording as asciicast v2, for asciinema", cast},
 		{"text", "ID", "write a recording as a readable account", text},
 		{"events", "[--from N] [--session ID] [--json]", "list events: decisions, votes, results", events},
+		{"login", "", "sign in again, for a target that wants a fresh sign-in", login},
 		{"whoami", "[--json]", "who the bastion knows you as", whoami},
 		{"help", "[VERB]", "this text", help},
 	}
@@ -154,6 +155,9 @@ func (c *call) dispatch(ctx context.Context) int {
 
 // explain adds the next step to errors for which a command line has one.
 func explain(err error) string {
+	if _, stale := errors.AsType[*bastion.StaleError](err); stale {
+		return err.Error() + ": ssh bastion login"
+	}
 	if errors.Is(err, bastion.ErrReason) {
 		return err.Error() + `; say why with --reason, quoted twice: --reason "'fix for ticket 12'"`
 	}
@@ -299,6 +303,22 @@ func help(_ context.Context, c *call) error {
 			"Exit codes: 0 done, 1 the target's error, 2 usage, 3 denied, 4 not approved in time.\n"+
 			"Everything shown is recorded.\n")
 	}
+	return nil
+}
+
+func login(ctx context.Context, c *call) error {
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	err := c.s.SignIn(ctx, func(p bastion.SignInPrompt) error {
+		c.words("Open      %s\nCode      %s\nOr open   %s\nYour key  %s\nEnds      %s\nWaiting for you to sign in there; Ctrl-C gives up.",
+			p.Address, p.Code, p.Direct, p.Key, p.Expires.Format("15:04:05 MST"))
+		return nil
+	})
+	if err != nil {
+		return refusedError{err}
+	}
+	c.words("signed in as %s, %s", c.s.Who().Name, left(c.s.Who(), c.s.Now()))
 	return nil
 }
 

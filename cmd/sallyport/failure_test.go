@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Where the recording cannot be written, the session ends with a sentence, and
+// nothing more reaches the target.
+func TestRecorderGone(t *testing.T) {
+	c := opens(t)
+	c.known(t, "alice")
+	alice := c.sits(t, "alice", 100, 30)
+	alice.sees(`shop-staging`)
+	alice.types("\r")
+	alice.sees(`shop-staging=> *\n`)
+	if err := c.server.db.Close(); err != nil { // the store is gone, as a disk may be
+		t.Fatal(err)
+	}
+	alice.types("select 'unrecorded';\r")
+	if code := alice.leaves(); code == 0 {
+		t.Error("the session ended as if all were well")
+	}
+	if !strings.Contains(alice.shown(), "recording cannot be written") {
+		t.Errorf("alice is not told why:\n%s", alice.shown())
+	}
+	if c.asked("unrecorded") > 0 {
+		t.Error("the statement reached the database")
+	}
+	if r := c.runs(t, "alice", "sql shop-staging 'select 1'"); r.code == 0 {
+		t.Errorf("a new session starts without a recorder: %s", r)
+	}
+}
+
+// Somebody who leaves while they wait leaves the request open, and nothing runs
+// until they are back.
+func TestClientGoneWhileWaiting(t *testing.T) {
+	c := opens(t)
+	c.known(t, "alice", "rita")
+	update := "update customers set city = 'Gera' where id = 11"
+	alice := c.sits(t, "alice", 100, 30, `sql --reason 'moving' shop-production `+update)
+	number := alice.sees(`request (\d+) needs`)[1]
+	if err := alice.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	alice.leaves()
+	if r := c.runs(t, "rita", "approve "+number); r.code != 0 {
+		t.Fatalf("rita approves: %s", r)
+	}
+	if c.asked(update) > 1 { // once, by EXPLAIN
+		t.Error("it ran without alice")
+	}
+	if r := c.runs(t, "alice", "sql shop-production "+update); r.code != 0 || !strings.Contains(r.err, "UPDATE 1") {
+		t.Errorf("alice is back: %s", r)
+	}
+}
+
+// The policy can be read again while the bastion runs; a broken one changes nothing.
+func TestReload(t *testing.T) {
+	c := opens(t)
+	c.known(t, "alice")
+	path := filepath.Join(c.Dir, "policy.yaml")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.server.reload()
+	}
+	read := "sql --csv shop-production select 1 as one"
+
+	write(strings.Replace(string(good), "fresh: 8h", "fresh: 1ns", 1))
+	if r := c.runs(t, "alice", read); r.code != 3 || !strings.Contains(r.err, "ssh bastion login") {
+		t.Errorf("an old sign-in: %s", r)
+	}
+	write("version: 1\nroels: {}\n")
+	if r := c.runs(t, "alice", read); r.code != 3 {
+		t.Errorf("after a broken policy: %s", r)
+	}
+	write(string(good))
+	if r := c.runs(t, "alice", read); r.code != 0 || r.out != "one\n1\n" {
+		t.Errorf("after the good one: %s", r)
+	}
+
+	p := c.sits(t, "alice", 100, 30, "login")
+	c.signsIn(t, p)
+	p.sees(`signed in as alice`)
+	if code := p.leaves(); code != 0 {
+		t.Errorf("login: %d", code)
+	}
+}
+
+// A demo that is stopped leaves nothing: no process, no directory.
+func TestDemoLeavesNothing(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out := &stopper{stop: stop, at: "Ctrl-C stops everything"}
+	var errs bytes.Buffer
+	if code := run(ctx, []string{"demo", "--listen", "127.0.0.1:0", "--provider", "127.0.0.1:0"}, nil, out, &errs); code != 0 {
+		t.Fatalf("exit %d: %s", code, errs.String())
+	}
+	m := regexp.MustCompile(`state: (\S+)\. Ctrl-C`).FindStringSubmatch(out.said.String())
+	if m == nil {
+		t.Fatalf("the demo does not say where it lives:\n%s", out.said.String())
+	}
+	if _, err := os.Stat(m[1]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is still there", m[1])
+	}
+	cmdlines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range cmdlines {
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(m[1])) {
+			t.Errorf("still running: %q", b)
+		}
+	}
+}
+
+// stopper stops the demo once it has said that it is ready.
+type stopper struct {
+	said bytes.Buffer
+	stop func()
+	at   string
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	n, err := s.said.Write(p)
+	if strings.Contains(s.said.String(), s.at) {
+		s.stop()
+	}
+	return n, err
+}
+
+func TestDemoOnABusyPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var errs bytes.Buffer
+	code := run(t.Context(), []string{"demo", "--listen", l.Addr().String()}, nil, &errs, &errs)
+	if code != 1 || !strings.Contains(errs.String(), "--listen") {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	c := opens(t)
+	c.known(t, "alice")
+	for _, step := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{}, 0, `sallyport demo`},
+		{[]string{"help"}, 0, `sallyport serve`},
+		{[]string{"version"}, 0, `^sallyport`},
+		{[]string{"srve"}, 2, `there is no command "srve"`},
+		{[]string{"serve", "--confg", "x"}, 2, `confg`},
+		{[]string{"serve", "--config", "/nowhere.yaml"}, 1, `/nowhere\.yaml`},
+		{[]string{"check", "--config", c.Config}, 0, `sound; 2 targets`},
+		{[]string{"check", "--config", c.Config, "--explain", "alice@shop-production", "UPDATE customers SET city = 'x' WHERE id = 7"}, 0, `(?s)ask.*production/write.*1 approval by a reviewer`},
+		{[]string{"check", "--config", c.Config, "--explain", "alice@shop-production", "DELETE FROM payments"}, 0, `(?s)deny.*production/no-unbounded-writes`},
+		{[]string{"check", "--config", c.Config, "--explain", "ci-bot@shop-staging", "select email from customers"}, 0, `(?s)allow.*email`},
+		{[]string{"check", "--config", c.Config, "--explain", "alcie@shop-production", "select 1"}, 1, `alice`},
+		{[]string{"check", "--config", c.Config, "--explain", "mallory@shop-production", "--groups", "strangers", "select 1"}, 0, `deny`},
+		{[]string{"check", "--config", c.Config, "--explain", "alice@shop-prodction", "select 1"}, 1, `shop-production`},
+		{[]string{"check", "--config", c.Config, "--explain", "alice", "select 1"}, 2, `WHO@TARGET`},
+		{[]string{"check", "--config", c.Config, "--explain", "alice@shop-production", "selec 1"}, 1, `syntax error`},
+	} {
+		var out bytes.Buffer
+		code := run(t.Context(), step.args, nil, &out, &out)
+		if code != step.code || !regexp.MustCompile(step.says).MatchString(out.String()) {
+			t.Errorf("sallyport %q: want exit %d and %q, got %d and:\n%s", step.args, step.code, step.says, code, out.String())
+		}
+	}
+	broken := filepath.Join(t.TempDir(), "config.yaml")
+	text, err := os.ReadFile(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(broken, bytes.Replace(text, []byte("binding:"), []byte("bindnig:"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"check", "--config", broken}, nil, &out, &out); code != 1 || !regexp.MustCompile(`config\.yaml:\d+:\d+: .*bindnig.*binding`).MatchString(out.String()) {
+		t.Errorf("a misspelt field: exit %d, %s", code, out.String())
+	}
+}
