@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -285,12 +287,53 @@ func (s *Session) Parse(ctx context.Context, target, text string) (Operation, er
 		if len(shown) > MaxText {
 			shown = shown[:1024]
 		}
-		if rerr := s.record(Event{Kind: EventUnread, Target: t.Name, Text: shown, Error: err.Error()}); rerr != nil {
+		kept, why := hideLiterals(shown), err.Error()
+		if kept != shown && strings.Contains(why, `"`) { // as in: syntax error at or near "secret"
+			why = "the text cannot be read; the message is left out, because it quotes from the text"
+		}
+		if rerr := s.record(Event{Kind: EventUnread, Target: t.Name, Text: kept, Error: why}); rerr != nil {
 			return Operation{}, rerr
 		}
 		return Operation{}, err
 	}
 	return Operation{target: t, intent: intent, text: text, session: s}, nil
+}
+
+// hideLiterals takes out of a text that nobody could read whatever may be a secret:
+// what stands between single quotes or dollar quotes, and all that follows the word
+// password, quoted or not. Such a text never ran, so that nothing is lost but what
+// should not be kept.
+func hideLiterals(text string) string {
+	const hidden = "'****'"
+	tail := ""
+	for i := 0; i+len("password") <= len(text); i++ {
+		if strings.EqualFold(text[i:i+len("password")], "password") {
+			text, tail = text[:i+len("password")], " ****"
+			break
+		}
+	}
+	var b strings.Builder
+	for {
+		i := strings.IndexAny(text, "'$")
+		if i < 0 {
+			break
+		}
+		open := "'"
+		if text[i] == '$' {
+			end := strings.IndexByte(text[i+1:], '$')
+			if end < 0 || strings.ContainsFunc(text[i+1:i+1+end], func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+				b.WriteString(text[:i+1]) // a parameter, or nothing
+				text = text[i+1:]
+				continue
+			}
+			open = text[i : i+end+2]
+		}
+		b.WriteString(text[:i])
+		b.WriteString(hidden)
+		_, rest, _ := strings.Cut(text[i+len(open):], open) // what is not closed goes to the end
+		text = rest
+	}
+	return b.String() + text + tail
 }
 
 // Decide says what would happen to the operation now, without doing it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -478,6 +479,30 @@ func TestTextsThatCannotBeRead(t *testing.T) {
 	for _, e := range w.events {
 		if e.Kind == bastion.EventUnread && e.Error == "" {
 			t.Errorf("an unread text left no reason: %+v", e)
+		}
+	}
+}
+
+// A text that nobody can read may be a password's, mistyped.
+func TestUnreadTextsKeepNoSecrets(t *testing.T) {
+	for _, c := range []struct{ text, kept string }{
+		{"gibberish PASWORD 'sesame'", "gibberish PASWORD '****'"},
+		{"gibberish PassWord sesame", "gibberish PassWord ****"},
+		{"gibberish PASSWORD 'sesame' x", "gibberish PASSWORD ****"},
+		{"gibberish 'sesame", "gibberish '****'"},
+		{"gibberish $1 $a$sesame's$a$ x", "gibberish $1 '****' x"},
+		{"gibberish 'a''sesame' x", "gibberish '****''****' x"},
+		{"gibberish $$sesame", "gibberish '****'"},
+		{"gibberish from customers", "gibberish from customers"},
+	} {
+		w := newWorld(t)
+		s := w.session()
+		if _, err := w.run(s, c.text); err == nil {
+			t.Fatalf("%s: it ran", c.text)
+		}
+		i := slices.IndexFunc(w.events, func(e bastion.Event) bool { return e.Kind == bastion.EventUnread })
+		if i < 0 || w.events[i].Text != c.kept || strings.Contains(w.events[i].Error, "sesame") {
+			t.Errorf("%s: recorded %+v, want the text %q", c.text, w.events, c.kept)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -273,7 +274,7 @@ func (c *console) result(b *block, w, n int) []string {
 	if len(t.columns) == 0 {
 		return c.foot(b, w, n, false)
 	}
-	if c.expanded == expandOn || c.expanded == expandAuto && t.wide(w) {
+	if c.expands(t, w) {
 		var lines []string
 		whole := 0 // rows of which all can be seen
 		for i := 0; i < len(t.rows) && len(lines) < n; i++ {
@@ -281,17 +282,27 @@ func (c *console) result(b *block, w, n int) []string {
 				whole++
 			}
 		}
+		whole = max(1, whole) // or a part of the first
 		return append(lines[:min(len(lines), n)], c.foot(b, w, whole, false)...)
 	}
 	lines := t.table(c.theme, w, n+2, false)
 	return append(lines, c.foot(b, w, n, false)...)
 }
 
+// expands reports whether a table is shown expanded, a line for each value.
+func (c *console) expands(t *sheet, w int) bool {
+	return c.expanded == expandOn || c.expanded == expandAuto && t.wide(w)
+}
+
 // foot says what a table shows, and what is hidden in it.
 func (c *console) foot(b *block, w, n int, focus bool) []string {
 	th := c.theme
 	t := b.sheet
-	text := t.place(w, n, focus, b.reach)
+	room := w
+	if !focus && c.expands(t, w) {
+		room = math.MaxInt32 // every column has a line of its own
+	}
+	text := t.place(room, n, focus, b.reach)
 	if b.reach == reachMore {
 		text += " (pgdn)"
 	}
@@ -303,7 +314,13 @@ func (c *console) foot(b *block, w, n int, focus bool) []string {
 	}
 	out := []string{th.Muted.Render(cut(" "+text, w))}
 	if m := t.masked(); m != "" {
-		out = append(out, th.Masked.Render(cut(" masked: "+m, w)))
+		lines := []string{cut("masked: "+m, w-1)}
+		if !focus { // there is room for all of them
+			lines = prose("masked: "+m, w-1)
+		}
+		for _, l := range rows(th.Masked, lines) {
+			out = append(out, " "+l)
+		}
 	}
 	if t.cut {
 		out = append(out, th.Muted.Render(cut(" some values were too long and are cut", w)))

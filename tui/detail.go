@@ -168,7 +168,11 @@ func (s *detail) result() tea.Cmd {
 	r := s.request
 	switch r.State {
 	case bastion.Approved, bastion.Used:
-		return notify(Good, fmt.Sprintf("request %d is approved; %s can run it", r.ID, clean(r.Who.Name)))
+		can := "run it"
+		if r.Verb == bastion.Connect {
+			can = "connect"
+		}
+		return notify(Good, fmt.Sprintf("request %d is approved; %s can %s", r.ID, clean(r.Who.Name), can))
 	case bastion.Denied:
 		return notify(Good, fmt.Sprintf("request %d is denied; %s reads your reason", r.ID, clean(r.Who.Name)))
 	case bastion.Withdrawn:

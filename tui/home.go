@@ -8,6 +8,7 @@ import (
 
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
 	"github.com/sallyport/sallyport/bastion"
 )
 
@@ -296,13 +297,28 @@ func may(a bastion.Access) string {
 	case a.Connect != bastion.Allow:
 		return "not allowed"
 	case len(a.Allow) > 0 && len(a.Ask) > 0:
-		return "run, some by approval"
+		if slices.ContainsFunc(a.Allow, changes) {
+			return "run, some by approval"
+		}
+		return "read, change by approval"
 	case len(a.Allow) > 0:
-		return "run"
+		if slices.ContainsFunc(a.Allow, changes) {
+			return "run"
+		}
+		return "read"
 	case len(a.Ask) > 0:
 		return "run by approval"
 	}
 	return "connect only"
+}
+
+// changes reports whether a verb may change something. What is not known may.
+func changes(v bastion.Verb) bool {
+	switch v {
+	case bastion.Connect, "transaction", "setting", "cursor", "prepare":
+		return false
+	}
+	return !reads(v)
 }
 
 func (s *home) mayStyle(a bastion.Access) func(...string) string {
@@ -326,7 +342,7 @@ func labels(t bastion.Target) string {
 // details is the number of lines that tell more about the selected target.
 func details(h int) int {
 	if h >= 16 {
-		return 7
+		return min(12, h/2)
 	}
 	return 0
 }
@@ -371,7 +387,7 @@ func (s *home) View(w, h int) string {
 	cols := slices.Clone(s.cols)
 	if w < 60 {
 		cols = cols[:2]
-		cols[0].width = min(cols[0].width, max(8, w-26))
+		cols[0].width = min(cols[0].width, max(8, w-24))
 	}
 	share(cols, w, 10)
 	b = append(b, tableHead(th, cols, w))
@@ -407,18 +423,33 @@ func (s *home) details(w, n int) []string {
 	}
 	th := s.theme
 	b := []string{th.Muted.Render(strings.Repeat("─", w)), " " + th.Strong.Render(cut(clean(t.Name), w/2)) + "  " + cut(clean(t.Description), w/2-4)}
-	field := func(name, value string, render func(...string) string) {
+	// A value that is longer than most lines is cut.
+	lines := func(value string, most int) []string {
 		if value == "" {
-			return
+			return nil
 		}
-		b = append(b, " "+th.Muted.Render(pad(name, 14))+" "+render(cut(clean(value), w-17)))
+		all := prose(clean(value), w-17)
+		if len(all) > most {
+			all = append(all[:most-1], cut(strings.Join(all[most-1:], " "), w-17))
+		}
+		return all
 	}
-	plain := th.Plain.Render
-	field("connecting", map[bastion.Effect]string{bastion.Allow: "at once", bastion.Ask: "needs approval: press enter or r to ask for it", bastion.Deny: "not allowed"}[t.Access.Connect], plain)
-	field("runs at once", verbs(t.Access.Allow), th.Good.Render)
-	field("needs approval", verbs(t.Access.Ask), th.Warn.Render)
-	field("note", t.Access.Note, plain)
-	field("labels", labels(t.Target), th.Muted.Render)
+	field := func(name string, st lipgloss.Style, lines []string) {
+		for i, l := range rows(st, lines) {
+			if i > 0 {
+				name = ""
+			}
+			b = append(b, " "+th.Muted.Render(pad(name, 14))+" "+l)
+		}
+	}
+	// What runs at once, which is the longest, gets what the others leave.
+	most := max(1, (n-6)/2)
+	asks, note, marks := lines(verbs(t.Access.Ask), most), lines(t.Access.Note, most), lines(labels(t.Target), 1)
+	field("connecting", th.Plain, lines(map[bastion.Effect]string{bastion.Allow: "at once", bastion.Ask: "needs approval: press enter or r to ask for it", bastion.Deny: "not allowed"}[t.Access.Connect], 1))
+	field("runs at once", th.Good, lines(verbs(t.Access.Allow), max(1, n-len(b)-len(asks)-len(note)-len(marks))))
+	field("needs approval", th.Warn, asks)
+	field("note", th.Plain, note)
+	field("labels", th.Muted, marks)
 	return window(b, 0, n)
 }
 

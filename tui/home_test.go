@@ -89,9 +89,12 @@ func TestMay(t *testing.T) {
 		{bastion.Access{Connect: bastion.Deny, Allow: []bastion.Verb{"select"}}, "not allowed"},
 		{bastion.Access{Connect: bastion.Ask, Allow: []bastion.Verb{"select"}}, "needs approval"},
 		{bastion.Access{Connect: bastion.Allow}, "connect only"},
-		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select"}}, "run"},
+		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select"}}, "read"},
+		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select", "insert"}}, "run"},
+		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select", "somersault"}}, "run"},
 		{bastion.Access{Connect: bastion.Allow, Ask: []bastion.Verb{"select"}}, "run by approval"},
-		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select"}, Ask: []bastion.Verb{"drop"}}, "run, some by approval"},
+		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select"}, Ask: []bastion.Verb{"drop"}}, "read, change by approval"},
+		{bastion.Access{Connect: bastion.Allow, Allow: []bastion.Verb{"select", "update"}, Ask: []bastion.Verb{"drop"}}, "run, some by approval"},
 	} {
 		if got := may(tt.access); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.access, got, tt.want)

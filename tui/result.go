@@ -395,8 +395,11 @@ func (s *sheet) place(w, n int, focus bool, r reach) string {
 		out = append(out, countRows(total))
 	default:
 		span := "rows " + group(s.before+int64(from)+1) + "–" + group(s.before+int64(to))
-		if to == from {
+		switch to - from {
+		case 0:
 			span = countRows(0)
+		case 1:
+			span = "row " + group(s.before+int64(to))
 		}
 		switch r {
 		case reachAll:

@@ -127,7 +127,56 @@ func TestRequestsArrive(t *testing.T) {
 	})
 }
 
-// What one may not decide does not ring, and costs no question.
+// Who asked and went elsewhere learns what came of it, on any screen.
+func TestOwnRequestDecided(t *testing.T) {
+	vote := func(verdict bastion.Verdict, reason string) []bastion.Vote {
+		return []bastion.Vote{{Who: rita(), Roles: []string{"reviewer"}, Verdict: verdict, Reason: reason, At: noon}}
+	}
+	for _, tt := range []struct {
+		name  string
+		keys  []string // to where the person is
+		state bastion.RequestState
+		verb  bastion.Verb
+		votes []bastion.Vote
+		wants string // empty if nobody tells
+	}{
+		{"approved", nil, bastion.Approved, "update", vote(bastion.VoteApprove, ""), "request 12 was approved by rita: run it again on shop-production"},
+		{"access", nil, bastion.Approved, bastion.Connect, vote(bastion.VoteApprove, ""), "request 12 was approved by rita: connect to shop-production"},
+		{"denied", []string{"l"}, bastion.Denied, "update", vote(bastion.VoteDeny, "not\x1b today"), "request 12 was denied by rita: not<U+001B> today"},
+		{"expired", []string{"a"}, bastion.Expired, "update", nil, "request 12 expired before it was approved; you may ask again"},
+		{"used elsewhere", nil, bastion.Used, "update", vote(bastion.VoteApprove, ""), ""},
+		{"withdrawn", nil, bastion.Withdrawn, "update", nil, ""},
+		{"in sight", []string{"a", "enter"}, bastion.Denied, "update", vote(bastion.VoteDeny, "no"), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := visitOf(alice(), deployer())
+			v.requests = v.requests[:0]
+			play(t, v, termenv.Ascii, func(st *stage) {
+				v.requests = someRequests(v.who)[1:2]
+				st.send(changed{})
+				st.press(tt.keys...)
+				_, _ = v.change(12, func(r *bastion.Request) { r.State, r.Verb, r.Votes = tt.state, tt.verb, tt.votes })
+				st.send(changed{})
+				notice, rings := clean(st.root.notice.Text), 1
+				if tt.wants == "" {
+					rings = 0
+				} else {
+					st.wants(tt.wants)
+				}
+				if notice != tt.wants || st.rings != rings {
+					t.Errorf("it says %q and rings %d times", notice, st.rings)
+				}
+				st.press("down")
+				st.send(changed{})
+				if st.root.notice.Text != "" || st.rings != rings {
+					t.Errorf("it says again %q, and has rung %d times", st.root.notice.Text, st.rings)
+				}
+			})
+		})
+	}
+}
+
+// What one may not decide does not ring.
 func TestNoBellForOthers(t *testing.T) {
 	v := visitOf(alice(), deployer())
 	v.requests = nil
@@ -160,7 +209,7 @@ func TestChangesCoalesce(t *testing.T) {
 		for range 50 {
 			st.send(changed{})
 		}
-		for range 2 {
+		for range 2 * 2 { // what to decide, and one's own
 			v.hold <- struct{}{}
 			st.settle()
 		}

@@ -113,12 +113,16 @@ func peeks(rules mask.Rules, probes []bastion.Probe) (string, bool) {
 	return "", false
 }
 
-// peeking is the refusal of an operation that filters or orders by a masked column.
+// peeking is the refusal of an operation that filters or orders by a masked column,
+// or moves it out from under its label.
 func (p *Policy) peeking(c *class, v *view, column string) bastion.Decision {
 	d := bastion.Decision{Rule: MaskedColumn, Mask: v.mask,
-		Reason: fmt.Sprintf("column %s is masked for you, and filtering, joining, grouping or ordering by it would tell its values", quote(column)),
+		Reason: fmt.Sprintf("column %s is masked for you, and filtering, joining, grouping or ordering by it, computing with it, copying or renaming it would tell its values", quote(column)),
 		Next:   "leave it out of everything but the list of shown columns"}
-	if v.mask.Lookup(column) {
+	if strings.Count(column, ".") < 2 { // it has no name, as in the answer of a function
+		d.Reason = "the operation uses something that cannot be looked into, such as the answer of a function or a system catalog, in more than the list of shown columns, and masked values could be in it"
+		d.Next = "show it as it is, or leave it out"
+	} else if v.mask.Lookup(column) {
 		d.Next = "compare it with = and a constant: that is allowed for this column"
 	} else if roles := p.clearedFor(c, column); len(roles) > 0 {
 		d.Next += ", or have it run by somebody with " + roleList(roles) + ", who may see it"

@@ -320,6 +320,7 @@ func TestProbes(t *testing.T) {
 		{"a lookup where none is allowed", "public.customers.phone", true, bastion.Deny, "column public.customers.phone is masked for you"},
 		{"an order by a masked column", "public.payments.card_number", false, bastion.Deny, "leave it out"},
 		{"a column without a table", "email", true, bastion.Deny, "masked"},
+		{"something without a name", "?", false, bastion.Deny, "cannot be looked into"},
 		{"a column with a lying name", "public.customers.phone\x1b[2J", false, bastion.Allow, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -173,6 +173,7 @@ MaxSessions 1000
 PidFile none
 PrintMotd no
 PrintLastLog no
+Subsystem empty internal-sftp
 `, port, home)
 	for name, data := range map[string][]byte{
 		"host": pem.EncodeToMemory(block), "authorized": ssh.MarshalAuthorizedKey(signer.PublicKey()), "config": []byte(config),

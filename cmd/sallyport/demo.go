@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport/sallyport/bastion/demo"
 	"github.com/sallyport/sallyport/bastion/demo/idp"
@@ -38,7 +39,9 @@ func found(ctx context.Context, o demo.Options, log *slog.Logger) (c *company, e
 		}
 	}()
 	o.Listen = c.addr
-	if c.World, err = demo.Start(ctx, o); err != nil {
+	if c.World, err = demo.Start(ctx, o); errors.Is(err, syscall.EADDRINUSE) {
+		return c, fmt.Errorf("%w; choose another address with --provider", err)
+	} else if err != nil {
 		return c, err
 	}
 	if c.server, err = open(c.Config, log); err != nil {

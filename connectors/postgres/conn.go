@@ -388,8 +388,10 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 	c.stale = c.stale || schema || c.uncommitted
 	c.uncommitted = !idle && (c.uncommitted || schema)
 	c.mu.Unlock()
-	look := slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSession[a.Verb] || changesSchema[a.Verb] })
-	if !look || broken {
+	// Whatever runs expressions that were kept earlier (cursors, defaults, checks,
+	// rules) may have changed a setting, though the text names none.
+	quiet := !r.Effects && !slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return !leavesSession[a.Verb] })
+	if quiet || broken {
 		// In a broken transaction nothing runs but its end, which is looked at.
 		return nil
 	}
@@ -410,12 +412,12 @@ func (c *Conn) hangUp() {
 }
 
 // Verbs after which the catalog is looked at anew, and those after which the
-// session's settings are.
+// session's settings need not be, unless a function ran.
 var (
 	changesSchema = map[bastion.Verb]bool{lineage.Create: true, lineage.Alter: true, lineage.Drop: true, lineage.Define: true,
 		lineage.Grant: true, lineage.Extension: true, lineage.Foreign: true, lineage.Function: true, lineage.Call: true, lineage.Do: true,
 		lineage.ServerFile: true, lineage.Maintain: true}
-	changesSession = map[bastion.Verb]bool{lineage.Setting: true, lineage.SettingMeaning: true, lineage.Transaction: true}
+	leavesSession = map[bastion.Verb]bool{lineage.Select: true, lineage.Catalog: true, lineage.Explain: true, lineage.Lock: true}
 )
 
 // columns describes the answer. What the target says of a column's source can only

@@ -360,7 +360,11 @@ func left(who bastion.Identity, now time.Time) string {
 	if who.Expires.IsZero() {
 		return "does not expire"
 	}
-	return who.Expires.Sub(now).Truncate(time.Minute).String() + " left"
+	d := who.Expires.Sub(now)
+	if d < time.Minute {
+		return max(0, d.Truncate(time.Second)).String() + " left"
+	}
+	return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s") + " left"
 }
 
 func targets(ctx context.Context, c *call) error {
@@ -391,7 +395,7 @@ func targets(ctx context.Context, c *call) error {
 	for _, t := range ts {
 		rows = append(rows, []string{t.Name, t.Kind, t.Environment(), Connecting(t.Access), verbList(t.Access.Allow), verbList(t.Access.Ask), t.Description})
 	}
-	return c.table([]string{"TARGET", "KIND", "ENV", "CONNECT", "RUNS", "NEEDS APPROVAL", ""}, rows)
+	return c.table([]string{"TARGET", "KIND", "ENV", "CONNECT", "RUNS", "NEEDS APPROVAL", "DESCRIPTION"}, rows)
 }
 
 // Connecting says in a word what happens when one connects.

@@ -118,7 +118,7 @@ func (m *menu) list(ctx context.Context) ([]bastion.TargetView, error) {
 		rows = append(rows, []string{fmt.Sprintf("%3d", i+1), t.Name, t.Kind, t.Environment(), Connecting(t.Access), t.Description})
 	}
 	if len(rows) > 0 {
-		if err := c.table([]string{" NO", "TARGET", "KIND", "ENV", "CONNECT", ""}, rows); err != nil {
+		if err := c.table([]string{" NO", "TARGET", "KIND", "ENV", "CONNECT", "DESCRIPTION"}, rows); err != nil {
 			return nil, err
 		}
 	} else {

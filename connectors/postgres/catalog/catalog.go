@@ -57,8 +57,8 @@ type Column struct {
 	NotNull bool
 	// Generated is the expression of a generated column, names of other columns in it.
 	Generated string
-	// Sources are the column's own full name and those of the same column in the
-	// relation's ancestors.
+	// Sources are the column's own full name, first, and those of the same column in
+	// the relation's ancestors and descendants.
 	Sources []string
 }
 
@@ -140,6 +140,9 @@ func New(c Content, before *Snapshot) *Snapshot {
 		}
 		r.keep(before.RelationOf(r.OID))
 	}
+	for _, r := range c.Relations {
+		r.give(r.Parents, []*Relation{r})
+	}
 	for _, f := range c.Functions {
 		s.functions[f.Name] = append(s.functions[f.Name], f)
 	}
@@ -169,6 +172,26 @@ func (r *Relation) keep(before *Relation) {
 				}
 			}
 		}
+	}
+}
+
+// give adds the sources of a part's columns to the whole: who reads the whole reads
+// the part, under the whole's name.
+func (r *Relation) give(to, seen []*Relation) {
+	for _, p := range to {
+		if slices.Contains(seen, p) {
+			continue
+		}
+		for i := range p.Columns {
+			if k := r.Column(p.Columns[i].Name); k != nil {
+				for _, s := range k.Sources {
+					if !slices.Contains(p.Columns[i].Sources, s) {
+						p.Columns[i].Sources = append(p.Columns[i].Sources, s)
+					}
+				}
+			}
+		}
+		r.give(p.Parents, append(seen, p))
 	}
 }
 

@@ -97,6 +97,9 @@ var special = func() map[string]bastion.Verb {
 		pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared`)
 	add(Listen, `pg_notify pg_listening_channels`)
 	add(SettingMeaning, `set_config`)
+	// What they run is a text that nobody has read: its effects (a lock's number, a
+	// setting, an error) would tell what its answer, which is hidden, does not.
+	add(Do, `query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_stat ts_rewrite`)
 	return m
 }()
 
@@ -160,7 +163,7 @@ var harmless = set(`array_nulls bytea_output client_min_messages cpu_index_tuple
 	transaction_deferrable transaction_isolation transaction_read_only work_mem xmlbinary xmloption`)
 
 // shown names settings, beside the harmless ones, whose values are fit to be shown.
-var shown = set(`application_name block_size client_encoding debug_assertions default_tablespace default_table_access_method
+var shown = set(`block_size client_encoding debug_assertions default_tablespace default_table_access_method
 	is_superuser in_hot_standby integer_datetimes lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
 	max_connections max_identifier_length max_wal_size min_wal_size password_encryption port role row_security search_path
 	server_encoding server_version server_version_num session_authorization session_replication_role shared_buffers ssl

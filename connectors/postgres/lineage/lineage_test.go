@@ -98,6 +98,66 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestKept: what runs later, when nobody says it, is code.
+func TestKept(t *testing.T) {
+	r := lineage.NewReader(shop())
+	for text, verb := range map[string]bastion.Verb{
+		"CREATE VIEW v AS SELECT set_config('search_path', 'x', false)":                 lineage.Define,
+		"CREATE TABLE t (x text DEFAULT set_config('search_path', 'x', false))":         lineage.Define,
+		"CREATE TABLE t (x text CHECK (set_config('role', x, false) <> ''))":            lineage.Define,
+		"ALTER TABLE log ALTER detail SET DEFAULT set_config('role', 'x', false)":       lineage.Define,
+		"CREATE DOMAIN d AS text CHECK (set_config('role', VALUE, false) <> '')":        lineage.Define,
+		"CREATE SCHEMA s CREATE VIEW v AS SELECT set_config('search_path', 'x', false)": lineage.Define,
+		"CREATE COLLATION c (provider = icu, locale = 'und', deterministic = false)":    lineage.Define,
+		"CREATE TABLE t (x timestamp DEFAULT now())":                                    lineage.Create,
+		"UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'":               lineage.SettingMeaning,
+		"SELECT query_to_xml('SELECT pg_advisory_lock(1)', true, false, '')":            lineage.Do,
+		"SELECT ts_rewrite('a'::tsquery, 'SELECT 1')":                                   lineage.Do,
+		"SELECT * FROM ts_stat('SELECT 1')":                                             lineage.Do,
+	} {
+		rd, err := r.Read(text, session)
+		if err != nil || rd.Intent.Verb != verb {
+			t.Errorf("%s: %v, %+v; want %s", text, err, rd, verb)
+		}
+	}
+}
+
+// TestMoves: values that would be read under another name, and constraints that
+// compare values, are probes.
+func TestMoves(t *testing.T) {
+	r := lineage.NewReader(shop())
+	for text, column := range map[string]string{
+		"ALTER TABLE customers RENAME COLUMN email TO e":                                      "public.customers.email",
+		"ALTER TABLE customers RENAME TO people":                                              "public.customers.email",
+		"ALTER INDEX customers RENAME TO people":                                              "public.customers.email",
+		"ALTER TABLE customers SET SCHEMA other":                                              "public.customers.email",
+		"ALTER SCHEMA public RENAME TO x":                                                     "?",
+		"ALTER TABLE customers INHERIT log":                                                   "public.customers.email",
+		"ALTER TABLE log_2024 NO INHERIT log":                                                 "public.log.detail",
+		"ALTER TABLE log ATTACH PARTITION customers DEFAULT":                                  "public.customers.email",
+		"ALTER TABLE log DETACH PARTITION log_2024":                                           "public.log.detail",
+		"CREATE UNIQUE INDEX ON customers (email)":                                            "public.customers.email",
+		"ALTER TABLE customers ADD UNIQUE (id, email)":                                        "public.customers.email",
+		"ALTER TABLE customers ADD FOREIGN KEY (email) REFERENCES log (detail)":               "public.customers.email",
+		"CREATE TABLE t (x text REFERENCES customers (email))":                                "public.customers.email",
+		"CREATE TABLE t (i int, x text, FOREIGN KEY (i, x) REFERENCES customers (id, email))": "public.customers.email",
+	} {
+		rd, err := r.Read(text, session)
+		if err != nil || !slices.ContainsFunc(rd.Intent.Probes, func(p bastion.Probe) bool { return p.Column == column }) {
+			t.Errorf("%s: %v, %+v; want a probe of %s", text, err, rd, column)
+		}
+	}
+	rd, err := r.Read("SELECT detail FROM log", session)
+	if err != nil || !slices.Contains(rd.Intent.Outputs[0].Sources, "public.log_2024.detail") {
+		t.Errorf("the whole does not count as its parts: %v, %+v", err, rd)
+	}
+	for _, text := range []string{"CREATE INDEX ON customers (email)", "ALTER TABLE customers RENAME CONSTRAINT a TO b"} {
+		if rd, err := r.Read(text, session); err != nil || len(rd.Intent.Probes) > 0 {
+			t.Errorf("%s: %v, %+v", text, err, rd)
+		}
+	}
+}
+
 // TestUncommitted: a transaction that changed the schema sees another catalog
 // than we do, so nothing is proven and nothing may be compared.
 func TestUncommitted(t *testing.T) {

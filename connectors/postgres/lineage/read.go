@@ -284,6 +284,9 @@ func (a *analysis) action(v bastion.Verb, resource string) {
 		_, name, _ := strings.Cut(resource, ".")
 		resource = "pg_temp." + name
 	}
+	if resource == "pg_catalog.pg_settings" && (v == Update || v == UpdateAll || v == Merge) {
+		a.action(SettingMeaning, "") // a rule of that view makes it SET
+	}
 	x := bastion.Action{Verb: v, Resource: resource}
 	if !a.actions[x] {
 		a.actions[x] = true

@@ -68,6 +68,7 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 		a.created(x.ViewStmt.View, Create)
 		a.copies(a.query(x.ViewStmt.Query, nil))
 		a.options(x.ViewStmt.Options)
+		a.kept()
 		return none
 	case *pg.Node_VariableSetStmt:
 		rd.Class = Static
@@ -97,10 +98,31 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 	}
 	rd.Class = Static
 	a.utility(n, rd)
+	if a.keeps(n) {
+		a.kept()
+	}
 	if a.redacts(n) {
 		rd.Intent.Record = hideConstants(a.text)
 	}
 	return none
+}
+
+// keeps reports whether expressions of the statement stay in the catalog, to run
+// whenever somebody uses what it makes.
+func (a *analysis) keeps(n *pg.Node) bool {
+	switch n.GetNode().(type) {
+	case *pg.Node_CreateStmt, *pg.Node_AlterTableStmt, *pg.Node_CreateDomainStmt, *pg.Node_AlterDomainStmt, *pg.Node_CreateSchemaStmt:
+		return true
+	}
+	return false
+}
+
+// kept makes code of an expression that is kept and changes what statements mean:
+// it would do so when a statement runs that does not say it.
+func (a *analysis) kept() {
+	if slices.ContainsFunc(a.order, func(x bastion.Action) bool { return x.Verb == SettingMeaning }) {
+		a.action(Define, "")
+	}
 }
 
 // explain reads EXPLAIN: with ANALYZE the statement inside runs.
@@ -317,6 +339,9 @@ func (a *analysis) walk(n *pg.Node, sc *scope) {
 		a.copies(a.query(n, sc))
 	case *pg.Node_RangeVar:
 		a.seen[x.RangeVar] = true
+	case *pg.Node_Constraint:
+		a.constraint(x.Constraint, sc)
+		a.below(childOf(n), sc)
 	case *pg.Node_List:
 		for _, m := range x.List.Items {
 			a.walk(m, sc)

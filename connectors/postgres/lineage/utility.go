@@ -26,6 +26,9 @@ func (a *analysis) below(m protoreflect.Message, sc *scope) {
 				a.seen[x] = true
 			case *pg.TypeName:
 				a.typeName(x)
+			case *pg.Constraint:
+				a.constraint(x, sc)
+				a.below(m, sc)
 			default:
 				a.below(m, sc)
 			}
@@ -68,6 +71,19 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		old, new_ := *e, *e
 		old.alias, new_.alias = "old", "new"
 		return &scope{items: []item{{entries: []*entry{e, &old, &new_}, fields: e.fields, loose: e.loose}}}
+	}
+	// moves: what is labelled by its name would be read under another.
+	moves := func(r *pg.RangeVar, column string) {
+		_, rel := a.resolve(r)
+		if rel == nil {
+			a.unknown = a.unknown || a.reader.catalog != nil
+			return
+		}
+		for _, c := range rel.Columns {
+			if column == "" || c.Name == column {
+				a.probe(flow{columns: c.Sources}, false)
+			}
+		}
 	}
 	named := func(v bastion.Verb, names []*pg.Node) { a.action(v, a.name(stringsOf(names))) }
 	switch x := n.GetNode().(type) {
@@ -131,6 +147,10 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 				on(Define, x.AlterTableStmt.Relation)
 			case pg.AlterTableType_AT_DropColumn:
 				on(Drop, x.AlterTableStmt.Relation)
+			case pg.AlterTableType_AT_AddInherit, pg.AlterTableType_AT_DropInherit:
+				moves(x.AlterTableStmt.Relation, "")
+			case pg.AlterTableType_AT_AttachPartition, pg.AlterTableType_AT_DetachPartition:
+				moves(c.GetAlterTableCmd().GetDef().GetPartitionCmd().GetName(), "")
 			}
 		}
 		on(v, x.AlterTableStmt.Relation)
@@ -138,7 +158,13 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_IndexStmt:
 		rd.Class = 0
 		on(Create, x.IndexStmt.Relation)
-		walk(about(x.IndexStmt.Relation))
+		sc := about(x.IndexStmt.Relation)
+		if x.IndexStmt.Unique {
+			for _, n := range x.IndexStmt.IndexParams {
+				a.uniques([]string{n.GetIndexElem().GetName()}, sc)
+			}
+		}
+		walk(sc)
 	case *pg.Node_CreateStatsStmt:
 		a.action(Create, a.name(stringsOf(x.CreateStatsStmt.Defnames)))
 		rd.Class = 0
@@ -240,13 +266,26 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 			a.action(Grant, "")
 		case x.RenameStmt.Relation != nil:
 			on(Alter, x.RenameStmt.Relation)
+			switch x.RenameStmt.RenameType {
+			case pg.ObjectType_OBJECT_COLUMN:
+				moves(x.RenameStmt.Relation, x.RenameStmt.Subname)
+			case pg.ObjectType_OBJECT_TABCONSTRAINT, pg.ObjectType_OBJECT_TRIGGER, pg.ObjectType_OBJECT_RULE, pg.ObjectType_OBJECT_POLICY:
+			case pg.ObjectType_OBJECT_ATTRIBUTE:
+				a.probe(opaque, false) // tables of the type follow
+			default:
+				moves(x.RenameStmt.Relation, "")
+			}
 		default:
 			a.object(alterVerb(x.RenameStmt.RenameType), x.RenameStmt.RenameType, x.RenameStmt.Object)
+			if x.RenameStmt.RenameType == pg.ObjectType_OBJECT_SCHEMA {
+				a.probe(opaque, false) // all of its tables are called otherwise then
+			}
 		}
 		walk(nil)
 	case *pg.Node_AlterObjectSchemaStmt:
 		if x.AlterObjectSchemaStmt.Relation != nil {
 			on(Alter, x.AlterObjectSchemaStmt.Relation)
+			moves(x.AlterObjectSchemaStmt.Relation, "")
 		} else {
 			a.object(alterVerb(x.AlterObjectSchemaStmt.ObjectType), x.AlterObjectSchemaStmt.ObjectType, x.AlterObjectSchemaStmt.Object)
 		}
@@ -291,7 +330,8 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_DefineStmt:
 		v := Create
 		switch x.DefineStmt.Kind {
-		case pg.ObjectType_OBJECT_AGGREGATE, pg.ObjectType_OBJECT_OPERATOR, pg.ObjectType_OBJECT_TYPE:
+		case pg.ObjectType_OBJECT_AGGREGATE, pg.ObjectType_OBJECT_OPERATOR, pg.ObjectType_OBJECT_TYPE,
+			pg.ObjectType_OBJECT_COLLATION: // which may say that any two texts are equal
 			v = Define
 		}
 		named(v, x.DefineStmt.Defnames)
@@ -325,6 +365,34 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		walk(loose())
 	default:
 		a.refuse("the statement is of a kind that this bastion does not know")
+	}
+}
+
+// constraint reads the columns that a constraint names: whether it holds tells which
+// of their values are equal, to each other or to those of another table.
+func (a *analysis) constraint(c *pg.Constraint, sc *scope) {
+	a.uniques(append(stringsOf(c.Keys), stringsOf(c.FkAttrs)...), sc)
+	if c.Pktable == nil {
+		return
+	}
+	_, rel := a.resolve(c.Pktable)
+	if rel == nil {
+		a.unknown = a.unknown || a.reader.catalog != nil
+		return
+	}
+	for _, name := range stringsOf(c.PkAttrs) {
+		if k := rel.Column(name); k != nil {
+			a.probe(flow{columns: k.Sources}, true)
+		}
+	}
+}
+
+// uniques notes that rows of a table are compared by these columns.
+func (a *analysis) uniques(names []string, sc *scope) {
+	for _, name := range names {
+		if f, _, ok := sc.column(name); ok {
+			a.probe(f, false)
+		}
 	}
 }
 

@@ -208,3 +208,13 @@ SELECT min(email) FROM customers GROUP BY id ORDER BY min(email)
 SELECT convert_to(email, 'UTF8'), decode(encode(email::bytea, 'hex'), 'hex') FROM customers WHERE id = 1
 SELECT e.m FROM (SELECT name, max(email) m FROM customers GROUP BY name) e WHERE e.m LIKE 'z%'
 TABLE customers LIMIT 3
+CREATE TEMP TABLE customers (LIKE public.customers) ;; UPDATE pg_settings SET setting = 'public, pg_temp' WHERE name = 'search_path' ;; SELECT upper(email) || '' FROM customers WHERE id = 1
+CREATE TEMP TABLE customers (LIKE public.customers) ;; BEGIN ;; DECLARE c CURSOR FOR SELECT set_config('search_path', 'public, pg_temp', false) ;; FETCH c ;; SELECT upper(email) || '' FROM customers WHERE id = 1
+CREATE TEMP TABLE customers (LIKE public.customers) ;; CREATE TEMP TABLE d (i int, x text DEFAULT set_config('search_path', 'public, pg_temp', false)) ;; INSERT INTO d (i) VALUES (1) ;; SELECT upper(email) || '' FROM customers WHERE id = 1
+CREATE TEMP TABLE customers (LIKE public.customers) ;; CREATE TEMP TABLE d (i int CHECK (set_config('search_path', 'public, pg_temp', false) <> '')) ;; INSERT INTO d VALUES (1) ;; SELECT upper(email) || '' FROM customers WHERE id = 1
+CREATE TABLE p (email text, national_id text) ;; ALTER TABLE customers INHERIT p ;; SELECT email || '', national_id FROM p WHERE email IS NOT NULL
+CREATE TABLE p (LIKE customers) PARTITION BY RANGE (id) ;; ALTER TABLE p ATTACH PARTITION customers DEFAULT ;; SELECT email || '', national_id FROM p WHERE id = 1
+ALTER TABLE customers RENAME COLUMN national_id TO n ;; SELECT n FROM customers WHERE id = 1
+ALTER INDEX customers RENAME TO c2 ;; SELECT national_id FROM c2 WHERE id = 1
+CREATE TABLE guess (x text PRIMARY KEY, z text) ;; ALTER TABLE customers ADD FOREIGN KEY (national_id) REFERENCES guess
+CREATE UNIQUE INDEX ON customers (id, national_id) ;; CREATE TABLE guess (i int, x text, FOREIGN KEY (i, x) REFERENCES customers (id, national_id)) ;; INSERT INTO guess VALUES (1, 'x')
