@@ -144,7 +144,7 @@ func TestDemo(t *testing.T) {
 		{"deployer deletes all", alice, op(production, "delete-all public.payments"), bastion.Deny, "production/no-unbounded-writes", "add a WHERE clause", ""},
 		{"deployer updates all", alice, op(production, "update-all public.payments"), bastion.Deny, "production/no-unbounded-writes", "add a WHERE clause", ""},
 		{"deployer truncates", alice, op(production, "truncate public.payments"), bastion.Deny, "production/no-unbounded-writes", "every row", ""},
-		{"deployer drops", alice, op(production, "drop public.payments"), bastion.Deny, "production/no-drop", "rename", ""},
+		{"deployer drops", alice, op(production, "drop public.payments"), bastion.Deny, "production/no-drop", "migration", ""},
 		{"deployer alters", alice, op(production, "alter public.payments"), bastion.Ask, "production/schema", "two reviewers", "2 approvals by reviewers"},
 		{"the harmless and the refused together", alice, op(production, "select public.orders", "drop public.orders"), bastion.Deny, "production/no-drop", "", ""},
 		{"asks add up", alice, op(production, "alter public.a", "insert public.a"), bastion.Ask, "production/write", "", "2 approvals by reviewers"},
