@@ -599,6 +599,9 @@ func (s *Session) finish(ctx context.Context, op Operation, d Decision, request 
 			err = cause
 		}
 		e.Error = err.Error()
+		if errors.Is(err, context.Canceled) {
+			e.Error = "cancelled by the person"
+		}
 	}
 	if rerr := s.record(e); rerr != nil {
 		return rerr

@@ -199,5 +199,5 @@ func minutes(d time.Duration) string {
 	if d < 2*time.Minute {
 		return fmt.Sprintf("%d seconds", max(0, int(d.Seconds())))
 	}
-	return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	return fmt.Sprintf("%d minutes", int(d.Round(time.Minute).Minutes()))
 }

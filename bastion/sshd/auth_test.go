@@ -480,7 +480,7 @@ func TestFirstSignIn(t *testing.T) {
 				t.Errorf("got %q", out)
 			}
 			said := keyboard.text()
-			for _, want := range []string{"https://id.example/device\n", "ABCD-EFGH", ssh.FingerprintSHA256(key.PublicKey()), "Signed in as alice.", "4 minutes"} {
+			for _, want := range []string{"https://id.example/device\n", "ABCD-EFGH", ssh.FingerprintSHA256(key.PublicKey()), "Signed in as alice.", "5 minutes"} {
 				if !strings.Contains(said, want) {
 					t.Errorf("%q is missing in:\n%s", want, said)
 				}
