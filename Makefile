@@ -9,7 +9,7 @@ demo: build ## run the main job with embedded defaults; Ctrl-C stops it
 	@$(BIN) demo $(DEMO)
 
 build: deps
-	@$(GO) build -trimpath -o $(BIN) ./cmd/sallyport
+	@$(GO) build -o $(BIN) ./cmd/sallyport
 
 deps: ## install what is missing, or say what to install
 	@.ci/deps

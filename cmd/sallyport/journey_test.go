@@ -163,6 +163,7 @@ func TestScripts(t *testing.T) {
 		{"alice", "sql shop-staging 'select nothing from nowhere'", 1, `^$`, `nowhere`},
 		{"alice", "sql shop-production 'drop table payments'", 3, `^$`, `refused by rule`},
 		{"alice", "sql shop-production \"update customers set city = 'x' where id = 7\"", 3, `^$`, `--reason`},
+		{"alice", "sql shop-production 'select 1; drop table payments'", 3, `^$`, `refused by rule production/no-drop`},
 		{"alice", "sql nowhere 'select 1'", 3, `^$`, `not found`},
 		{"alice", "sql", 2, `^$`, `which target`},
 		{"alice", "sql --jsno shop-staging 'select 1'", 2, `^$`, `--json`},

@@ -56,7 +56,7 @@ func sql(ctx context.Context, c *call) error {
 		return err
 	}
 	if text := unquote(strings.TrimSpace(c.line)); text != "" {
-		return r.all(ctx, strings.NewReader(text))
+		return r.text(ctx, text)
 	}
 	if c.o.PTY {
 		return usagef("give the SQL after the target, or pipe it in without -t")
@@ -134,6 +134,34 @@ func (r *runner) open(ctx context.Context) error {
 	})
 }
 
+// text runs the statements of one text.
+func (r *runner) text(ctx context.Context, text string) error {
+	statements, rest, err := r.c.s.Split(r.target, text)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(rest) != "" {
+		statements = append(statements, rest)
+	}
+	if len(statements) == 0 {
+		return usagef("there is no SQL to run")
+	}
+	return r.batch(ctx, statements)
+}
+
+// batch runs statements in order, until one fails.
+func (r *runner) batch(ctx context.Context, statements []string) error {
+	if err := r.refused(ctx, statements); err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if err := r.one(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // all runs every statement that it reads, in order, until one fails.
 func (r *runner) all(ctx context.Context, in io.Reader) error {
 	var text strings.Builder
@@ -157,11 +185,9 @@ func (r *runner) all(ctx context.Context, in io.Reader) error {
 		if ended && strings.TrimSpace(rest) != "" {
 			statements, rest = append(statements, rest), ""
 		}
-		for _, statement := range statements {
-			ran = true
-			if err := r.one(ctx, statement); err != nil {
-				return err
-			}
+		ran = ran || len(statements) > 0
+		if err := r.batch(ctx, statements); err != nil {
+			return err
 		}
 		if len(rest) > bastion.MaxText {
 			return usagef("a statement has more than %d bytes; split it", bastion.MaxText)
@@ -174,6 +200,33 @@ func (r *runner) all(ctx context.Context, in io.Reader) error {
 	}
 	if !ran {
 		return usagef("there is no SQL to run")
+	}
+	return nil
+}
+
+// refused refuses several statements where policy denies one of them, before the
+// first has run. What cannot be read yet, perhaps because a statement before it
+// makes what it names, is left for its turn.
+func (r *runner) refused(ctx context.Context, statements []string) error {
+	if len(statements) < 2 {
+		return nil
+	}
+	for _, statement := range statements {
+		if strings.HasPrefix(strings.TrimSpace(statement), `\`) {
+			continue
+		}
+		op, err := r.c.s.Parse(ctx, r.target, statement)
+		if err != nil {
+			continue
+		}
+		d, err := r.c.s.Decide(ctx, op)
+		if err != nil {
+			return err
+		}
+		if d.Effect == bastion.Deny {
+			// Run refuses it, and records that it did.
+			return r.c.s.Run(ctx, op, bastion.Job{Show: func(bastion.Frame) error { return nil }})
+		}
 	}
 	return nil
 }
