@@ -176,6 +176,7 @@ PrintLastLog no
 Subsystem empty internal-sftp
 `, port, home)
 	for name, data := range map[string][]byte{
+		// The signer is a key that this program reads itself, not one that a client claims.
 		"host": pem.EncodeToMemory(block), "authorized": ssh.MarshalAuthorizedKey(signer.PublicKey()), "config": []byte(config),
 	} {
 		if err := os.WriteFile(filepath.Join(home, name), data, 0o600); err != nil {

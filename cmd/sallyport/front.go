@@ -33,7 +33,8 @@ func (s *server) newFront() error {
 	return err
 }
 
-// hostKey is the first host key's public half, as in authorized_keys.
+// hostKey is the first host key's public half, as in authorized_keys. It is the
+// bastion's own key, from a file: nothing that a client claims.
 func (s *server) hostKey() string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.keys[0].PublicKey())))
 }
