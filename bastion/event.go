@@ -80,7 +80,7 @@ type Recording struct {
 	End     time.Time     `json:"end,omitzero"` // zero while the session lives
 	Length  time.Duration `json:"length"`
 	Targets []string      `json:"targets,omitempty"`
-	Command string        `json:"command,omitempty"` // what came with ssh; empty for the TUI
+	Command string        `json:"command,omitempty"` // the verb that came with ssh, without its arguments; empty for the TUI
 	Term    string        `json:"term,omitempty"`    // TERM; empty for a session without a terminal, whose lines end in \n alone
 	Width   int           `json:"width"`
 	Height  int           `json:"height"`

@@ -63,6 +63,29 @@ func TestClientGoneWhileWaiting(t *testing.T) {
 	}
 }
 
+// A password in a statement is in nothing that is kept of it: not in the events,
+// the list of recordings, the account of one, or its cast.
+func TestSecretsAreNotKept(t *testing.T) {
+	c := opens(t)
+	c.known(t, "alice", "axel")
+	for _, statement := range []string{"alter role shop_app password 'canary77'", "alter roel shop_app password 'canary77'"} {
+		if r := c.runs(t, "alice", "sql shop-staging "+statement); r.code == 0 {
+			t.Fatalf("%s ran: %s", statement, r)
+		}
+	}
+	list := c.runs(t, "axel", "recordings --json --person alice")
+	kept := list.out + c.runs(t, "axel", "events --json").out
+	for _, m := range regexp.MustCompile(`"id":"([a-z0-9]{12})"`).FindAllStringSubmatch(list.out, -1) {
+		kept += c.runs(t, "axel", "text "+m[1]).out + c.runs(t, "axel", "cast "+m[1]).out
+	}
+	if strings.Contains(kept, "canary77") {
+		t.Errorf("a password was kept:\n%s", kept)
+	}
+	if !strings.Contains(kept, "shop_app") || !strings.Contains(list.out, `"command":"sql"`) {
+		t.Fatalf("what was kept does not speak of the statements at all:\n%s", kept)
+	}
+}
+
 // The policy can be read again while the bastion runs; a broken one changes nothing.
 func TestReload(t *testing.T) {
 	c := opens(t)

@@ -141,7 +141,7 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 	if err := s.notePeople(); err != nil {
 		s.log.Warn("the list of people for check --explain cannot be written", "error", err)
 	}
-	rec, err := s.archive.Start(bastion.Recording{ID: id, Who: v.Identity, Origin: v.Origin, Start: now, Command: v.Command, Term: v.Term, Width: w.Width, Height: w.Height})
+	rec, err := s.archive.Start(bastion.Recording{ID: id, Who: v.Identity, Origin: v.Origin, Start: now, Command: command.Verb(v.Command), Term: v.Term, Width: w.Width, Height: w.Height})
 	if err != nil {
 		s.log.Error("a recording cannot be started", "error", err)
 		return nil, bastion.ErrRecorder

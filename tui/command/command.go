@@ -74,6 +74,20 @@ func Names() []string {
 	return names
 }
 
+// Verb names the verb of a command line, for a recording's entry. The rest of the
+// line is not fit to be kept there: it may hold a statement with a secret in it,
+// which the events keep in a form that is.
+func Verb(line string) string {
+	name := (&call{line: line}).word()
+	switch {
+	case slices.Contains(Names(), name):
+		return name
+	case name == "":
+		return ""
+	}
+	return "(no command)"
+}
+
 // call is one command being run.
 type call struct {
 	s     *bastion.Session
