@@ -92,6 +92,10 @@ type Decision struct {
 	Holds time.Duration
 	// Fresh is the greatest age of the sign-in; zero means any.
 	Fresh time.Duration
+	// Estimate says that the answer depends on the number of rows that the operation
+	// touches, which the operation does not tell yet. Until it does, the rest of the
+	// decision is the strictest that may come of it.
+	Estimate bool
 }
 
 // Policy decides. Implementations are pure: the same question has the same

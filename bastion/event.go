@@ -42,14 +42,16 @@ type Event struct {
 	Target  string    `json:"target,omitempty"`
 	Verb    Verb      `json:"verb,omitempty"`
 	Text    string    `json:"text,omitempty"`
-	Digest  string    `json:"digest,omitempty"`
-	Effect  string    `json:"effect,omitempty"`
-	Rule    string    `json:"rule,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-	Request uint64    `json:"request,omitempty"`
-	By      []string  `json:"by,omitempty"` // names of those who approved or denied
-	Rows    int64     `json:"rows,omitempty"`
-	Masked  []string  `json:"masked,omitempty"` // names of masked columns
+	// Params are the operation's parameters as they may be recorded.
+	Params  []string `json:"params,omitempty"`
+	Digest  string   `json:"digest,omitempty"`
+	Effect  string   `json:"effect,omitempty"`
+	Rule    string   `json:"rule,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+	Request uint64   `json:"request,omitempty"`
+	By      []string `json:"by,omitempty"` // names of those who approved or denied
+	Rows    int64    `json:"rows,omitempty"`
+	Masked  []string `json:"masked,omitempty"` // names of masked columns
 	// Took is the time that the target worked, in nanoseconds.
 	Took  time.Duration `json:"took,omitempty"`
 	Error string        `json:"error,omitempty"`

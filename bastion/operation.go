@@ -41,6 +41,9 @@ type Probe struct {
 	// Equality tells that the column is only compared for equality with a
 	// constant or a parameter, or with another column whose values are hidden.
 	Equality bool
+	// By names the function (schema.name(types)) through which alone the column is
+	// used, if there is one: who trusts the function need not mind the use.
+	By string
 }
 
 // Intent is a connector's reading of a text: all that the text can do.
@@ -50,6 +53,8 @@ type Intent struct {
 	// Outputs describes the columns of the answer, in order. Nil means unknown.
 	Outputs []mask.Column
 	Probes  []Probe
+	// Writes are the columns that the text sets, as schema.table.column.
+	Writes []string
 	// Settings names the target's session settings that change what the text
 	// means, such as the role and the search path. They are part of the digest.
 	Settings string
@@ -67,7 +72,19 @@ type Operation struct {
 	target  Target
 	intent  Intent
 	text    string
+	rows    int64 // the target's estimate, plus one; 0 if there is none
 	session *Session
+}
+
+// Rows is the target's estimate of the rows that the operation touches, -1 if
+// nobody asked or the target has none.
+func (o Operation) Rows() int64 { return o.rows - 1 }
+
+// Estimated returns the operation with an estimate of the rows that it touches;
+// a negative one is none.
+func (o Operation) Estimated(rows int64) Operation {
+	o.rows = max(rows, -1) + 1
+	return o
 }
 
 // Target returns the target on which the operation runs.
@@ -79,7 +96,7 @@ func (o Operation) Text() string { return o.text }
 // Intent returns the connector's reading of the text.
 func (o Operation) Intent() Intent {
 	i := o.intent
-	i.Actions, i.Outputs, i.Probes = slices.Clone(i.Actions), slices.Clone(i.Outputs), slices.Clone(i.Probes)
+	i.Actions, i.Outputs, i.Probes, i.Writes = slices.Clone(i.Actions), slices.Clone(i.Outputs), slices.Clone(i.Probes), slices.Clone(i.Writes)
 	return i
 }
 

@@ -75,6 +75,9 @@ type Column struct {
 	// part of a value would keep a part of something else (reverse(email) ends in
 	// the name), so hidden values of such a column are redacted.
 	Derived bool
+	// Opaque names the functions (schema.name(types)) for whose sake alone Proven is
+	// false: trusting them all makes the column proven.
+	Opaque []string
 }
 
 // Rules decide how each column of an answer is hidden. The zero Rules hide
