@@ -3,6 +3,7 @@ package bastion
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Connector knows one kind of target. It has a target half, [Conn], that never
@@ -43,6 +44,54 @@ type Conn interface {
 	Command(line string) (text string, ok bool, err error)
 	Close() error
 }
+
+// Proxy is a connector whose targets can be used by native clients, programs that
+// speak the target's own protocol. Its client half, Serve, meets the client and
+// never the target; its target half, [Stream], meets the target and never the
+// client. Between them stands [Native].
+type Proxy interface {
+	Connector
+	// Reach says whether a client may ask for the target at a port, and if not,
+	// at which.
+	Reach(t Target, port uint32) error
+	// Greet reads what a client asks for when it connects, such as settings, in the
+	// encoding of the connector's own. The intent's verb is Connect.
+	Greet(t Target, asked Params) (Intent, error)
+	// Stream connects, with the secret of a permit for connecting.
+	Stream(ctx context.Context, p *Permit) (Stream, error)
+	// Serve speaks to the client until it leaves or ctx ends. It asks n for all that
+	// concerns the target. Its error is for the log; the client was told.
+	Serve(ctx context.Context, client io.ReadWriter, n *Native) error
+}
+
+// Stream is a connection to a target for one native client. It takes operations
+// before earlier ones are answered. All methods but Close are called by one
+// goroutine at a time, and answers come from another one.
+type Stream interface {
+	Conn
+	// Attach says where answers go that belong to no operation, and failures that
+	// belong to none. It is called once, before anything else.
+	Attach(out *Sink, failed func(error))
+	// Listen passes answers on until the connection is closed. It is called once, on a
+	// goroutine of its own.
+	Listen()
+	// Lane opens the way for the operation of a permit for doing or preparing. done
+	// is called once, when its answer is complete or will never be.
+	Lane(p *Permit, out *Sink, done func(error)) (Lane, error)
+	// Send hands over a message of the connector's own, with the lanes of the
+	// operations that it speaks of. One without lanes does nothing to the target but
+	// keep order.
+	Send(message any, lanes ...Lane) error
+	// Settle returns once everything that was sent is answered.
+	Settle(ctx context.Context) error
+	// Patience is how long the client lets an operation take; 0 is for ever.
+	Patience() time.Duration
+	// Cancel stops what runs on the target now. It may be called at any time.
+	Cancel(ctx context.Context)
+}
+
+// Lane is a stream's own name for an operation on its way.
+type Lane any
 
 // Name is something on a target that a person may want to type.
 type Name struct {

@@ -2,6 +2,7 @@ package bastion
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,11 +49,22 @@ func (e *Effect) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Need is a part of what an approval takes: Count different people of one role.
+// Need is a part of what an approval takes: Count different people of one role, or
+// of any of several.
 type Need struct {
 	Count int    `json:"count"`
 	Role  string `json:"role"`
+	// Or names other roles whose holders count as well.
+	Or []string `json:"or,omitempty"`
 }
+
+// Equal reports whether two needs are the same.
+func (n Need) Equal(m Need) bool {
+	return n.Count == m.Count && n.Role == m.Role && slices.Equal(n.Or, m.Or)
+}
+
+// Takes reports whether holders of the role count.
+func (n Need) Takes(role string) bool { return role == n.Role || slices.Contains(n.Or, role) }
 
 // String says the need in words.
 func (n Need) String() string {
@@ -61,9 +73,9 @@ func (n Need) String() string {
 		article = "an"
 	}
 	if n.Count == 1 {
-		return "1 approval by " + article + " " + n.Role
+		return "1 approval by " + article + " " + strings.Join(append([]string{n.Role}, n.Or...), " or ")
 	}
-	return fmt.Sprintf("%d approvals by %ss", n.Count, n.Role)
+	return fmt.Sprintf("%d approvals by %ss", n.Count, strings.Join(append([]string{n.Role}, n.Or...), "s or "))
 }
 
 // Needs is all that an approval takes.
@@ -92,6 +104,8 @@ type Decision struct {
 	Holds time.Duration
 	// Fresh is the greatest age of the sign-in; zero means any.
 	Fresh time.Duration
+	// OtherTeam: an approver must share no team with the requester.
+	OtherTeam bool
 	// Estimate says that the answer depends on the number of rows that the operation
 	// touches, which the operation does not tell yet. Until it does, the rest of the
 	// decision is the strictest that may come of it.
@@ -104,4 +118,9 @@ type Policy interface {
 	Decide(Identity, Operation) Decision
 	Access(Identity, Target) Access
 	Roles(Identity) []Role
+	// Terms lists the access to a target that the identity can ask for.
+	Terms(Identity, Target) []Terms
+	// Conflict returns an error if the identity holds roles that nobody may hold
+	// together.
+	Conflict(Identity) error
 }

@@ -3,6 +3,8 @@ package bastion
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 )
 
 // What follows is a session's other business: requests, recordings and names.
@@ -50,24 +52,93 @@ func (s *Session) History(ctx context.Context, target string, limit int) ([]stri
 	return s.c.Archive.History(ctx, who.ID(), target, limit)
 }
 
-// RequestAccess files a request for connecting to a target, without connecting.
-func (s *Session) RequestAccess(ctx context.Context, target, reason string) (Request, error) {
+// Terms lists the access to a target that the person can ask for.
+func (s *Session) Terms(ctx context.Context, target string) ([]Terms, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, _, err := s.target(who, target)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.Policy.Terms(who, t), nil
+}
+
+// RequestAccess asks for access to a target. An empty bundle means the only one
+// that can be asked for, and a time of 0 the longest. Where connecting itself
+// needs approval and no bundle is to be had, that is what is asked for.
+func (s *Session) RequestAccess(ctx context.Context, target string, asked AccessAsked, reason string) (Request, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Request{}, err
+	}
+	t, _, err := s.target(who, target)
+	if err != nil {
+		return Request{}, err
+	}
+	if reason == "" {
+		return Request{}, ErrReason
+	}
+	var of []Terms
+	var names []string
+	for _, x := range s.c.Policy.Terms(who, t) {
+		if x.Emergency == asked.Emergency && (asked.Bundle == "" || asked.Bundle == x.Bundle) {
+			of = append(of, x)
+			names = append(names, x.Bundle)
+		}
+	}
+	switch {
+	case len(of) == 0 && asked.Bundle == "" && !asked.Emergency:
+		return s.requestConnect(ctx, target, reason)
+	case len(of) == 0 && asked.Emergency:
+		return Request{}, &DeniedError{Reason: "policy has no emergency access to " + t.Name + " for you", Next: "ask for access instead"}
+	case len(of) == 0:
+		return Request{}, fmt.Errorf("access %q to %s: %w", VisibleLine(asked.Bundle), t.Name, ErrNotFound)
+	case len(of) > 1:
+		return Request{}, fmt.Errorf("say which access you want: %s", strings.Join(names, ", "))
+	}
+	terms := of[0]
+	asked.Bundle = terms.Bundle
+	switch {
+	case asked.For == 0:
+		asked.For = terms.Max
+	case asked.For < 0 || asked.For > terms.Max:
+		return Request{}, fmt.Errorf("%s is granted for %s at most", terms.Bundle, terms.Max)
+	}
+	if err := s.flush(); err != nil {
+		return Request{}, err
+	}
+	return s.c.Approvals.FileAccess(ctx, AccessQuestion{Who: who, Origin: s.c.Origin, Session: s.c.ID, Target: t.Name, Asked: asked, Terms: terms, Reason: reason})
+}
+
+// requestConnect files a request for connecting to a target, without connecting.
+func (s *Session) requestConnect(ctx context.Context, target, reason string) (Request, error) {
 	op, err := s.Connecting(ctx, target)
 	if err != nil {
 		return Request{}, err
 	}
-	d, q, err := s.decide(ctx, op)
+	_, d, q, err := s.decide(ctx, op)
 	if err != nil {
 		return Request{}, err
 	}
 	if d.Effect == Allow {
 		return Request{}, errors.New("you may connect already; no approval is needed")
 	}
-	if reason == "" {
-		return Request{}, ErrReason
-	}
 	q.Reason, q.Preview = reason, Preview{Rows: -1}
+	if err := s.flush(); err != nil {
+		return Request{}, err
+	}
 	return s.c.Approvals.File(ctx, q)
+}
+
+// Revoke ends access that was granted.
+func (s *Session) Revoke(ctx context.Context, id uint64, reason string) (Request, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Request{}, err
+	}
+	return s.c.Approvals.Revoke(ctx, Ballot{Request: id, Reason: reason, Who: who, Origin: s.c.Origin, Session: s.c.ID})
 }
 
 // Requests lists requests that the person may see.

@@ -94,6 +94,9 @@ type TargetError struct {
 	// Lost says that the connection is of no more use. The session forgets it, so
 	// that opening the target again connects anew.
 	Lost bool
+	// Native is the error in the target's own protocol, for clients that speak it;
+	// dropped like Detail.
+	Native []byte
 }
 
 func (e *TargetError) Error() string {

@@ -14,6 +14,7 @@ const (
 	EventStart     EventKind = "session-start"
 	EventEnd       EventKind = "session-end"
 	EventDecision  EventKind = "decision"
+	EventPrepare   EventKind = "prepare" // a text was shown to the target, without running it
 	EventUnread    EventKind = "unread"
 	EventRequest   EventKind = "request"
 	EventVote      EventKind = "vote"
@@ -28,6 +29,7 @@ const (
 	EventUnbind    EventKind = "unbind"  // a key was taken from a person
 	EventRevoke    EventKind = "revoke"  // a person may not come in any more
 	EventRestore   EventKind = "restore" // a person may come in again
+	EventTask      EventKind = "task"    // something became of a task
 )
 
 // Event is one line of the proof of what happened. It never holds target data.
@@ -61,15 +63,27 @@ type Event struct {
 
 // Recorder keeps what one session does and shows. An error from it ends the session.
 type Recorder interface {
-	// Event returns once the event would survive the death of the process and of
-	// the machine. An EventResult may come later than that, but no later than
-	// whatever is recorded next, and soon.
+	// Event returns once the event would survive the death of the process, and is on
+	// disk within 200 ms, as long as the disk works. Two kinds differ: EventStart and
+	// EventEnd survive the death of the machine on return, and EventResult that of the
+	// process only with what is recorded next, other results and notes apart, or within
+	// 200 ms. After an error, also one that came later, every call returns it.
+	//
+	// The events of a session keep their order in the log. Those of different sessions
+	// come in the order in which they reach it, which may not be that of their times.
 	Event(Event) error
+	// Flush returns once everything recorded so far survives the death of the machine
+	// and has its place, Event.Seq, in the log, so that what is recorded of it
+	// elsewhere comes after it.
+	Flush() error
 	// Output returns once the bytes would survive the death of the process.
 	Output(p []byte) error
+	// Note is Output that nobody watches live: the same stream, in the same place, but
+	// it may come as late as an EventResult. It does not keep p.
+	Note(p []byte) error
 	// Resize tells the size of the person's terminal, in characters.
 	Resize(width, height int) error
-	// Close seals the recording.
+	// Close seals the recording. What it holds survives the death of the machine.
 	Close() error
 }
 

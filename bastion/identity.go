@@ -28,6 +28,8 @@ type Identity struct {
 	Owner    string    `json:"owner,omitempty"`
 	SignedIn time.Time `json:"signed_in,omitzero"` // last proof at the provider
 	Expires  time.Time `json:"expires,omitzero"`   // end of the key's binding; zero for services
+	// Grants is the access that was granted to the identity for a time, as of now.
+	Grants []Grant `json:"-"`
 }
 
 // ID is issuer and subject in one string: the only thing by which two

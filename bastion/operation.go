@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sallyport/sallyport/bastion/mask"
@@ -65,6 +66,14 @@ type Intent struct {
 	Record string
 }
 
+// Params are the parameters that a text runs with. The zero Params are none.
+type Params struct {
+	// Bytes is all of them as the target gets them. It is part of the digest.
+	Bytes []byte
+	// Shown is the same for people, one for each parameter.
+	Shown []string
+}
+
 // Operation is one thing that somebody wants done on a target, as the target's
 // connector read it. Only a [Session] makes one, so its verb is never the
 // caller's claim. The zero Operation is refused everywhere.
@@ -72,23 +81,44 @@ type Operation struct {
 	target  Target
 	intent  Intent
 	text    string
+	params  Params
 	rows    int64 // the target's estimate, plus one; 0 if there is none
+	asked   bool  // the target was asked for one
 	session *Session
+	digest  string // if it was computed already
 }
 
 // Rows is the target's estimate of the rows that the operation touches, -1 if
 // nobody asked or the target has none.
 func (o Operation) Rows() int64 { return o.rows - 1 }
 
+// Asked reports whether the target was asked for an estimate, whatever it said.
+func (o Operation) Asked() bool { return o.asked }
+
 // Estimated returns the operation with an estimate of the rows that it touches;
 // a negative one is none.
 func (o Operation) Estimated(rows int64) Operation {
-	o.rows = max(rows, -1) + 1
+	o.rows, o.asked = max(rows, -1)+1, true
 	return o
 }
 
 // Target returns the target on which the operation runs.
 func (o Operation) Target() Target { return o.target.clone() }
+
+// Is reports whether the operation runs on the target of that name, kind and labels.
+func (o Operation) Is(t Target) bool {
+	return o.target.Name == t.Name && o.target.Kind == t.Kind && maps.Equal(o.target.Labels, t.Labels)
+}
+
+// TargetName is the name of the target on which the operation runs.
+func (o Operation) TargetName() string { return o.target.Name }
+
+// AppendActions adds the actions of the intent to a slice, for those who need no
+// more of it.
+func (o Operation) AppendActions(as []Action) []Action { return append(as, o.intent.Actions...) }
+
+// AppendProbes adds the probes of the intent to a slice.
+func (o Operation) AppendProbes(ps []Probe) []Probe { return append(ps, o.intent.Probes...) }
 
 // Text is the exact text that runs.
 func (o Operation) Text() string { return o.text }
@@ -100,6 +130,42 @@ func (o Operation) Intent() Intent {
 	return i
 }
 
+// On reports whether the operation runs on the target as it is given.
+func (o Operation) On(t Target) bool {
+	return o.target.Name == t.Name && o.target.Address == t.Address && o.target.Kind == t.Kind
+}
+
+// Outputs is Intent().Outputs, shared: it must not be changed.
+func (o Operation) Outputs() []mask.Column { return o.intent.Outputs }
+
+// Means reports whether a new reading of the text says nothing that the
+// operation's own did not, when it was decided.
+func (o Operation) Means(now Intent) bool {
+	return now.Settings == o.intent.Settings && slices.Equal(now.Actions, o.intent.Actions) &&
+		!slices.ContainsFunc(now.Probes, func(p Probe) bool {
+			return !slices.ContainsFunc(o.intent.Probes, func(d Probe) bool {
+				return d == p || d.Column == p.Column && d.By == p.By && !d.Equality
+			})
+		}) && !slices.ContainsFunc(now.Writes, func(w string) bool { return !slices.Contains(o.intent.Writes, w) })
+}
+
+// Params are the parameters that the text runs with.
+func (o Operation) Params() Params { return o.params }
+
+// recordedParams are the parameters as they may be recorded. If one of them may
+// meet a hidden column, all are hidden: which of them does is not known.
+func (o Operation) recordedParams(rules mask.Rules) []string {
+	if len(o.params.Shown) == 0 {
+		return nil
+	}
+	hidden := func(column string) bool { return rules.Source(column) != mask.Clear }
+	if o.intent.Record != "" || slices.ContainsFunc(o.intent.Writes, hidden) ||
+		slices.ContainsFunc(o.intent.Probes, func(p Probe) bool { return hidden(p.Column) }) {
+		return slices.Repeat([]string{mask.Redacted}, len(o.params.Shown))
+	}
+	return o.params.Shown
+}
+
 // Recorded is the text as it may be recorded and shown in lists.
 func (o Operation) Recorded() string {
 	if o.intent.Record != "" {
@@ -108,19 +174,22 @@ func (o Operation) Recorded() string {
 	return o.text
 }
 
-// Digest identifies what runs: target, text, and the settings that change the
-// text's meaning. An approval binds it. The zero Operation has no digest.
+// Digest identifies what runs: target, text, parameters, and the settings that
+// change the text's meaning. An approval binds it. The zero Operation has no digest.
 func (o Operation) Digest() string {
-	if o.intent.Verb == "" {
-		return ""
+	if o.intent.Verb == "" || o.digest != "" {
+		return o.digest
 	}
 	h := sha256.New()
-	for _, s := range []string{"operation/1", o.target.Name, o.target.Kind, o.target.Address, string(o.intent.Verb), o.intent.Settings, o.text} {
-		var n [8]byte
+	var n [8]byte
+	for _, s := range [...]string{"operation/2", o.target.Name, o.target.Kind, o.target.Address, string(o.intent.Verb), o.intent.Settings, o.text} {
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])
 		h.Write([]byte(s))
 	}
+	binary.BigEndian.PutUint64(n[:], uint64(len(o.params.Bytes)))
+	h.Write(n[:])
+	h.Write(o.params.Bytes)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -13,6 +13,8 @@ const (
 	ForDial Purpose = iota + 1
 	ForPreview
 	ForDo
+	// ForPrepare lets a target look at a text without running it.
+	ForPrepare
 )
 
 // ErrPermit is returned for a permit that is zero, used, or for another purpose.
@@ -28,6 +30,14 @@ type Permit struct {
 	used    atomic.Bool
 }
 
+// Purpose is what the permit is for; nothing, if it is no permit.
+func (p *Permit) Purpose() Purpose {
+	if p == nil {
+		return 0
+	}
+	return p.purpose
+}
+
 // Use takes the operation out of the permit, for one purpose, once.
 func (p *Permit) Use(purpose Purpose) (Operation, error) {
 	if p == nil || purpose == 0 || p.purpose != purpose || p.op.session == nil || !p.used.CompareAndSwap(false, true) {
@@ -39,5 +49,5 @@ func (p *Permit) Use(purpose Purpose) (Operation, error) {
 // Secret is the target's credential, in a permit for dialing.
 func (p *Permit) Secret() Secret { return p.secret }
 
-// Label names person and session for the target's own logs.
+// Label names person and session for the target's own logs, in a permit for dialing.
 func (p *Permit) Label() string { return p.label }

@@ -16,6 +16,19 @@ const (
 	Denied    RequestState = "denied"
 	Expired   RequestState = "expired"
 	Withdrawn RequestState = "withdrawn"
+	Revoked   RequestState = "revoked" // was approved, and ended before its time
+	Closed    RequestState = "closed"  // a review that somebody did
+)
+
+// RequestKind is what a request asks for. The zero kind is an operation.
+type RequestKind string
+
+// The kinds of request.
+const (
+	KindOperation RequestKind = "operation" // exactly this, once
+	KindAccess    RequestKind = "access"    // a bundle on a target, for a time
+	KindTask      RequestKind = "task"      // the steps of a task, once each
+	KindReview    RequestKind = "review"    // that somebody looks at what an emergency was used for
 )
 
 // Open reports whether the request can still lead to an execution.
@@ -28,6 +41,8 @@ type Verdict string
 const (
 	VoteApprove Verdict = "approve"
 	VoteDeny    Verdict = "deny"
+	// VoteComment decides nothing.
+	VoteComment Verdict = "comment"
 )
 
 // Vote is one person's answer to a request.
@@ -44,6 +59,7 @@ type Vote struct {
 // Request is a question to approvers about exactly one operation.
 type Request struct {
 	ID       uint64        `json:"id"`
+	Kind     RequestKind   `json:"kind,omitempty"`
 	State    RequestState  `json:"state"`
 	Who      Identity      `json:"who"`
 	Origin   Origin        `json:"origin"`
@@ -51,7 +67,8 @@ type Request struct {
 	Target   string        `json:"target"`
 	Verb     Verb          `json:"verb"`
 	Actions  []Action      `json:"actions"`
-	Text     string        `json:"text"` // exactly what runs
+	Text     string        `json:"text"`             // exactly what runs
+	Params   []string      `json:"params,omitempty"` // its parameters, for people
 	Digest   string        `json:"digest"`
 	Settings string        `json:"settings,omitempty"`
 	Summary  string        `json:"summary"`
@@ -64,11 +81,70 @@ type Request struct {
 	Expires  time.Time     `json:"expires"` // end of waiting; of use, once approved
 	Ended    time.Time     `json:"ended,omitzero"`
 	Votes    []Vote        `json:"votes,omitempty"`
+	// Access is what a request for access asks for; nil for other kinds.
+	Access *AccessAsked `json:"access,omitempty"`
+	// OtherTeam: an approver must share no team with the requester.
+	OtherTeam bool `json:"other_team,omitempty"`
+	// Seen is who of those that can decide has looked at it, oldest first.
+	Seen []Seen `json:"seen,omitempty"`
 	// Approvers are the names of people known to be able to approve. It is filled
 	// in for the reader and not kept.
 	Approvers []string `json:"approvers,omitempty"`
 	// Yours reports that the reader may vote on it. It is filled in for the reader.
 	Yours bool `json:"yours"`
+}
+
+// Seen is a look at a request by somebody who can decide it.
+type Seen struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}
+
+// AccessAsked is what a request for access asks for.
+type AccessAsked struct {
+	Bundle string        `json:"bundle"`
+	For    time.Duration `json:"for"`
+	// From is when it begins; zero: when it is approved.
+	From time.Time `json:"from,omitzero"`
+	// Window limits it to times of the week, such as "mon-fri 09:00-17:00 Europe/Berlin".
+	Window string `json:"window,omitempty"`
+	// Emergency: it began at once, and is reviewed afterwards.
+	Emergency bool `json:"emergency,omitempty"`
+}
+
+// Terms are what policy says of access that one can ask for.
+type Terms struct {
+	Bundle string `json:"bundle"`
+	Reason string `json:"reason,omitempty"` // why it has to be asked for
+	// Max is the longest time for which it is granted.
+	Max       time.Duration `json:"max"`
+	Needs     Needs         `json:"needs,omitempty"`
+	Within    time.Duration `json:"within,omitempty"` // how long a request stays open
+	OtherTeam bool          `json:"other_team,omitempty"`
+	// Emergency: it is granted at once, alarms people, and Needs are those who
+	// review it afterwards.
+	Emergency bool `json:"emergency,omitempty"`
+}
+
+// AccessQuestion is what a session asks of approvers about access.
+type AccessQuestion struct {
+	Who     Identity
+	Origin  Origin
+	Session string
+	Target  string
+	Asked   AccessAsked
+	Terms   Terms
+	Reason  string
+}
+
+// Grant is access that was approved. It is a record with an end, looked at for each
+// operation, and nothing that somebody carries around.
+type Grant struct {
+	Request   uint64    `json:"request"`
+	Target    string    `json:"target"`
+	Bundle    string    `json:"bundle"`
+	Until     time.Time `json:"until"`
+	Emergency bool      `json:"emergency,omitempty"`
 }
 
 // Question is what a session asks of approvers.
@@ -80,6 +156,8 @@ type Question struct {
 	Decision Decision
 	Reason   string
 	Preview  Preview
+
+	known *Preview // from deciding, if that took one
 }
 
 // RequestFilter chooses requests.
@@ -124,6 +202,15 @@ type Approvals interface {
 	Request(ctx context.Context, who Identity, id uint64) (Request, error)
 	// Vote casts a vote.
 	Vote(ctx context.Context, b Ballot) (Request, error)
+	// FileAccess makes a request for access, or returns the open one for the same. One
+	// for an emergency is granted at once, with an alarm, and opens a review.
+	FileAccess(ctx context.Context, q AccessQuestion) (Request, error)
+	// Grants are what the identity has been granted and may use at this moment. It
+	// is asked before each operation, and is quick.
+	Grants(ctx context.Context, who Identity) ([]Grant, error)
+	// Revoke ends access that was granted, at once: one's own, or what one could
+	// have decided.
+	Revoke(ctx context.Context, b Ballot) (Request, error)
 	// Withdraw takes back one's own request.
 	Withdraw(ctx context.Context, who Identity, id uint64) (Request, error)
 	// Watch returns a channel that receives after any request changed, newest

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 // Identities says who an identity is now. It is asked at each use, so that a
@@ -38,10 +41,16 @@ type Config struct {
 	Secrets    Secrets
 	Recorder   Recorder
 	Archive    Archive
+	// Native is the channel of a native client, in a session that serves one: then
+	// Channel is nil, and there is no terminal.
+	Native io.ReadWriter
 	// SignIn proves the person at the provider again. It may be nil: then nobody
 	// can be asked to, as with a service.
 	SignIn func(ctx context.Context, show func(SignInPrompt) error) (Identity, error)
 	Now    func() time.Time
+	// Go runs a function of the session's on a goroutine, so that a panic in it ends
+	// the session and nothing else. Nil does that without telling anybody why.
+	Go func(*Session, func())
 }
 
 // Session is one person's visit over one SSH channel. It is safe for
@@ -53,6 +62,8 @@ type Session struct {
 	ctx      context.Context // ends with the session; its cause says why
 	end      context.CancelCauseFunc
 
+	warnings chan string // the newest that nobody has read
+
 	mu    sync.Mutex // guards what follows
 	who   Identity
 	links map[string]*link
@@ -60,18 +71,24 @@ type Session struct {
 
 // link is the session's connection to one target.
 type link struct {
-	conn Conn
-	busy chan struct{} // one token: who holds it may call Do
+	target Target
+	conn   Conn
+	busy   chan struct{} // one token: who holds it may call Do
 }
 
 // NewSession starts a session and records that it began. There is no session
 // without policy, approvals or recorder.
 func NewSession(ctx context.Context, c Config) (*Session, error) {
+	if c.Native != nil && c.Channel == nil {
+		c.Channel = noTerminal{}
+	} else if c.Native != nil {
+		c.Channel = nil
+	}
 	if c.ID == "" || c.Identity.ID() == "" || c.Channel == nil || c.Policy == nil || c.Approvals == nil ||
 		c.Identities == nil || c.Secrets == nil || c.Recorder == nil || c.Archive == nil || c.Now == nil {
 		return nil, errors.New("internal error: a session needs an identity, a channel, policy, approvals, secrets, a recorder and a clock")
 	}
-	s := &Session{c: c, who: c.Identity, links: map[string]*link{}, started: c.Now()}
+	s := &Session{c: c, who: c.Identity, links: map[string]*link{}, started: c.Now(), warnings: make(chan string, 1)}
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	s.terminal = newTerminal(c.Channel, c.Term, c.Window, s.output, s.resize)
 	if err := s.record(Event{Kind: EventStart, Origin: &c.Origin}); err != nil {
@@ -115,6 +132,22 @@ func has(roles []Role, d Duty) bool {
 	return slices.ContainsFunc(roles, func(r Role) bool { return slices.Contains(r.Duties, d) })
 }
 
+// Go runs f on a goroutine: a panic in it ends the session and no other.
+func (s *Session) Go(f func()) {
+	if s.c.Go != nil {
+		s.c.Go(s, f)
+		return
+	}
+	go func() { // ends with f
+		defer func() {
+			if recover() != nil {
+				s.Fail(errors.New("internal error: this session failed and has ended"))
+			}
+		}()
+		f()
+	}()
+}
+
 // Fail ends the session with a cause that the person will read.
 func (s *Session) Fail(cause error) { s.end(cause) }
 
@@ -150,6 +183,12 @@ func (s *Session) current(ctx context.Context) (Identity, error) {
 	}
 	if !who.Equal(s.c.Identity) {
 		return Identity{}, errors.New("internal error: the identity changed during the session")
+	}
+	if err := s.c.Policy.Conflict(who); err != nil {
+		return Identity{}, err
+	}
+	if who.Grants, err = s.c.Approvals.Grants(ctx, who); err != nil {
+		return Identity{}, err
 	}
 	s.mu.Lock()
 	s.who = who
@@ -204,6 +243,59 @@ func (s *Session) target(who Identity, name string) (Target, Connector, error) {
 	return t, c, err
 }
 
+// Warn tells the person something that they did not ask for, such as that their
+// access ends soon. Of several that nobody has read the newest counts.
+func (s *Session) Warn(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.warnings:
+	default:
+	}
+	s.warnings <- text // room for one, and only this function sends, under mu
+}
+
+// Warnings receives what Warn says. A screen shows it.
+func (s *Session) Warnings() <-chan string { return s.warnings }
+
+// Recheck looks whether what the session has open is still allowed, now that time
+// has passed: access may have ended, a role may be gone, policy may say something
+// else. If not, it ends the session. ends is when the first access ends that a
+// connection lives by, zero if none does.
+func (s *Session) Recheck(ctx context.Context) (ends time.Time) {
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.links))
+	s.mu.Unlock()
+	if len(open) == 0 {
+		return ends
+	}
+	who, err := s.current(ctx)
+	if err != nil {
+		s.Fail(err)
+		return ends
+	}
+	for _, name := range open {
+		t, ok := s.c.Targets.Named(name)
+		if !ok {
+			continue
+		}
+		without := who
+		without.Grants = nil
+		switch {
+		case s.c.Policy.Access(without, t).Connect != Deny:
+		case s.c.Policy.Access(who, t).Connect == Deny:
+			s.Fail(fmt.Errorf("your access to %s has ended; ask for it again", t.Name))
+		default:
+			for _, g := range who.Grants {
+				if g.Target == name && (ends.IsZero() || g.Until.Before(ends)) {
+					ends = g.Until
+				}
+			}
+		}
+	}
+	return ends
+}
+
 // Targets lists what the person may see, as they may use it.
 func (s *Session) Targets(ctx context.Context) ([]TargetView, error) {
 	who, err := s.current(ctx)
@@ -230,6 +322,9 @@ type Job struct {
 	Reason func(context.Context, Decision, Preview) (string, error)
 	// Waiting is told of the request each time it changes. It may be nil.
 	Waiting func(Request)
+	// Done hears how the operation ended, after its answer. Only native clients,
+	// which do not wait for one operation before they begin the next, need it.
+	Done func(error)
 }
 
 // Open connects to a target, after policy and, where it says so, after approval.
@@ -266,6 +361,10 @@ func (s *Session) Connecting(ctx context.Context, target string) (Operation, err
 func (s *Session) Parse(ctx context.Context, target, text string) (Operation, error) {
 	ctx, stop := s.bind(ctx)
 	defer stop()
+	return s.parse(ctx, target, text, Params{})
+}
+
+func (s *Session) parse(ctx context.Context, target, text string, params Params) (Operation, error) {
 	l, t, err := s.link(target)
 	if err != nil {
 		return Operation{}, err
@@ -296,7 +395,9 @@ func (s *Session) Parse(ctx context.Context, target, text string) (Operation, er
 		}
 		return Operation{}, err
 	}
-	return Operation{target: t, intent: intent, text: text, session: s}, nil
+	op := Operation{target: t, intent: intent, text: text, params: params, session: s}
+	op.digest = op.Digest()
+	return op, nil
 }
 
 // hideLiterals takes out of a text that nobody could read whatever may be a secret:
@@ -348,88 +449,134 @@ func (s *Session) Decide(ctx context.Context, op Operation) (Decision, error) {
 	return s.c.Policy.Decide(who, op), nil
 }
 
-// Run takes one operation to its target. This is the only way there.
+// Run takes one operation to its target and waits for the end of its answer.
+// [Native.Begin] does the same for programs that do not wait; both go through
+// admit, and there is no other way.
 func (s *Session) Run(ctx context.Context, op Operation, job Job) error {
 	if op.session != s || op.intent.Verb == "" || job.Show == nil {
 		return ErrPermit
 	}
 	ctx, stop := s.bind(ctx)
 	defer stop()
-
-	decision, question, err := s.decide(ctx, op) // identity and policy as they are now; recorded
+	var t turn // this session's turn on the connection
+	a, err := s.admit(ctx, op, job, func(ctx context.Context, _ bool) (err error) {
+		t, err = s.hold(ctx, op)
+		return err
+	})
+	if t.release != nil {
+		defer t.release()
+	}
 	if err != nil {
 		return err
 	}
-	var request uint64
-	if decision.Effect == Ask {
-		if request, err = s.ask(ctx, &question, job); err != nil { // waits for people
+	if op.intent.Verb == Connect {
+		c, err := s.connector(op.target)
+		if err != nil {
 			return err
 		}
+		return s.dial(ctx, a, c.Dial)
 	}
-	hold, err := s.hold(ctx, op) // this session's turn on the connection
+	err = t.conn.Do(ctx, s.permit(a.op, ForDo, Secret{}), job.In, a.sink)
+	s.lose(op.target.Name, t.link, err)
+	return s.finish(ctx, a, err)
+}
+
+// admitted is an operation that may run now.
+type admitted struct {
+	op       Operation
+	decision Decision
+	request  uint64 // the approval that was used; 0 if none was needed
+	sink     *Sink  // for the answer
+	began    time.Time
+}
+
+// admit decides, records the decision, waits for people where policy asks for
+// them, takes the connection, and decides once more if that took time.
+func (s *Session) admit(ctx context.Context, op Operation, job Job, take func(ctx context.Context, asked bool) error) (a admitted, err error) {
+	op, decision, question, err := s.decide(ctx, op) // identity and policy as they are now; recorded
 	if err != nil {
-		return err
+		return a, err
 	}
-	defer hold.release()
+	if decision.Effect == Ask {
+		if a.request, err = s.ask(ctx, &question, job); err != nil { // waits for people
+			return a, err
+		}
+	}
+	if err = take(ctx, decision.Effect == Ask); err != nil {
+		return a, err
+	}
 	if decision.Effect == Ask {
 		// People took their time. What runs is what they saw, read and decided anew.
 		if op, err = s.reread(ctx, op); err != nil {
-			return err
+			return a, err
 		}
 		reason := question.Reason
-		if decision, question, err = s.decide(ctx, op); err != nil {
-			return err
+		if op, decision, question, err = s.decide(ctx, op); err != nil {
+			return a, err
 		}
 		question.Reason = reason
 		if decision.Effect == Ask {
-			if _, err = s.c.Approvals.Use(ctx, request, question); err != nil { // at most once
-				return err
+			if err = s.flush(); err != nil {
+				return a, err
+			}
+			if _, err = s.c.Approvals.Use(ctx, a.request, question); err != nil { // at most once
+				return a, err
 			}
 		}
 	}
-	if op.intent.Verb == Connect {
-		return s.dial(ctx, op)
-	}
-	began := s.c.Now()
-	sink := &Sink{rules: decision.Mask, outputs: op.intent.Outputs, show: job.Show}
-	err = hold.conn.Do(ctx, s.permit(op, ForDo, Secret{}), job.In, sink)
-	s.lose(op.target.Name, hold.link, err)
-	return s.finish(ctx, op, decision, request, sink, began, err)
+	a.op, a.decision, a.began = op, decision, s.c.Now()
+	a.sink = &Sink{rules: decision.Mask, outputs: op.intent.Outputs, show: job.Show}
+	return a, nil
 }
 
-// decide asks policy, and records the answer before anything else happens.
-func (s *Session) decide(ctx context.Context, op Operation) (Decision, Question, error) {
+// decide asks policy, and records the answer before anything else happens. The
+// operation comes back with what the target's planner expects, where policy
+// wanted to know.
+func (s *Session) decide(ctx context.Context, op Operation) (Operation, Decision, Question, error) {
 	who, err := s.current(ctx)
 	if err != nil {
-		return Decision{}, Question{}, err
+		return op, Decision{}, Question{}, err
 	}
 	d := s.c.Policy.Decide(who, op)
+	var preview *Preview
+	if d.Estimate {
+		p := s.preview(ctx, op)
+		preview, op = &p, op.Estimated(p.Rows)
+		d = s.c.Policy.Decide(who, op)
+	}
 	stale := d.Effect != Deny && d.Fresh > 0 && who.Kind == Person && s.c.Now().Sub(who.SignedIn) > d.Fresh
 	e := s.event(EventDecision, op)
-	e.Effect, e.Rule, e.Reason = d.Effect.String(), d.Rule, d.Reason
+	e.Effect, e.Rule, e.Reason, e.Params = d.Effect.String(), d.Rule, d.Reason, op.recordedParams(d.Mask)
 	if stale {
 		e.Error = "the sign-in is too old"
 	}
 	if err := s.record(e); err != nil {
-		return Decision{}, Question{}, err
+		return op, Decision{}, Question{}, err
 	}
 	if stale {
-		return Decision{}, Question{}, &StaleError{d.Fresh}
+		return op, Decision{}, Question{}, &StaleError{d.Fresh}
 	}
 	if d.Effect != Allow && d.Effect != Ask {
-		return Decision{}, Question{}, &DeniedError{d.Rule, d.Reason, d.Next}
+		return op, Decision{}, Question{}, &DeniedError{d.Rule, d.Reason, d.Next}
 	}
-	return d, Question{Who: who, Origin: s.c.Origin, Session: s.c.ID, Op: op, Decision: d}, nil
+	return op, d, Question{Who: who, Origin: s.c.Origin, Session: s.c.ID, Op: op, Decision: d, known: preview}, nil
 }
 
 // ask finds or files a request for the question and waits until it is approved.
 func (s *Session) ask(ctx context.Context, q *Question, job Job) (uint64, error) {
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
 	r, ok, err := s.c.Approvals.Find(ctx, q.Who, q.Op)
 	if err != nil {
 		return 0, err
 	}
 	if !ok {
-		q.Preview = s.preview(ctx, q.Op)
+		if q.known != nil {
+			q.Preview = *q.known
+		} else {
+			q.Preview = s.preview(ctx, q.Op)
+		}
 		if job.Reason == nil {
 			return 0, fmt.Errorf("%w: %s", ErrReason, q.Decision.Needs)
 		}
@@ -473,9 +620,13 @@ func (s *Session) preview(ctx context.Context, op Operation) Preview {
 // reread reads the text again and insists that it means what it meant.
 func (s *Session) reread(ctx context.Context, op Operation) (Operation, error) {
 	if op.intent.Verb == Connect {
-		return s.Connecting(ctx, op.target.Name)
+		again, err := s.Connecting(ctx, op.target.Name)
+		if err == nil && again.target.Address == op.target.Address {
+			again.intent, again.params = op.intent, op.params
+		}
+		return again, err
 	}
-	again, err := s.Parse(ctx, op.target.Name, op.text)
+	again, err := s.parse(ctx, op.target.Name, op.text, op.params)
 	if err != nil {
 		return Operation{}, err
 	}
@@ -486,7 +637,11 @@ func (s *Session) reread(ctx context.Context, op Operation) (Operation, error) {
 }
 
 func (s *Session) permit(op Operation, purpose Purpose, secret Secret) *Permit {
-	return &Permit{op: op, purpose: purpose, secret: secret, label: "sallyport " + VisibleLine(s.Who().Name) + " " + s.c.ID}
+	p := &Permit{op: op, purpose: purpose, secret: secret}
+	if purpose == ForDial {
+		p.label = "sallyport " + VisibleLine(s.Who().Name) + " " + s.c.ID
+	}
+	return p
 }
 
 // turn is the right to use a connection until it is released.
@@ -512,27 +667,24 @@ func (s *Session) hold(ctx context.Context, op Operation) (turn, error) {
 }
 
 // dial fetches the secret, now that the decision is made, and connects.
-func (s *Session) dial(ctx context.Context, op Operation) error {
-	c, err := s.connector(op.target)
+func (s *Session) dial(ctx context.Context, a admitted, connect func(context.Context, *Permit) (Conn, error)) error {
+	name := a.op.target.Name
+	a.sink = nil // connecting shows nothing
+	secret, err := s.c.Secrets.Secret(ctx, a.op.target)
 	if err != nil {
-		return err
+		return s.finish(ctx, a, fmt.Errorf("the credential of %s cannot be fetched; tell whoever runs the bastion", name))
 	}
-	began := s.c.Now()
-	secret, err := s.c.Secrets.Secret(ctx, op.target)
+	conn, err := connect(ctx, s.permit(a.op, ForDial, secret))
 	if err != nil {
-		return s.finish(ctx, op, Decision{}, 0, nil, began, fmt.Errorf("the credential of %s cannot be fetched; tell whoever runs the bastion", op.target.Name))
+		return s.finish(ctx, a, err)
 	}
-	conn, err := c.Dial(ctx, s.permit(op, ForDial, secret))
-	if err != nil {
-		return s.finish(ctx, op, Decision{}, 0, nil, began, err)
-	}
-	l := &link{conn: conn, busy: make(chan struct{}, 1)}
+	l := &link{target: a.op.target, conn: conn, busy: make(chan struct{}, 1)}
 	l.busy <- struct{}{}
 	s.mu.Lock()
-	_, taken := s.links[op.target.Name]
+	_, taken := s.links[name]
 	closed := s.links == nil
 	if !taken && !closed {
-		s.links[op.target.Name] = l
+		s.links[name] = l
 	}
 	s.mu.Unlock()
 	if closed || taken {
@@ -543,7 +695,7 @@ func (s *Session) dial(ctx context.Context, op Operation) error {
 	if closed {
 		return ErrEnded
 	}
-	return s.finish(ctx, op, Decision{}, 0, nil, began, nil)
+	return s.finish(ctx, a, nil)
 }
 
 // lose forgets a connection that the target's error says is lost.
@@ -567,33 +719,26 @@ func (s *Session) link(target string) (*link, Target, error) {
 	s.mu.Lock()
 	l := s.links[target]
 	s.mu.Unlock()
-	t, ok := s.c.Targets.Named(target)
-	if l == nil || !ok {
+	if l == nil {
 		return nil, Target{}, fmt.Errorf("target %q is not open in this session", VisibleLine(target))
 	}
-	return l, t, nil
+	return l, l.target, nil
 }
 
 // finish records how an operation ended, and takes target data out of its error.
-func (s *Session) finish(ctx context.Context, op Operation, d Decision, request uint64, sink *Sink, began time.Time, err error) error {
-	e := s.event(EventResult, op)
-	e.Text, e.Rule, e.Request, e.Took = "", d.Rule, request, s.c.Now().Sub(began)
-	if sink != nil {
-		e.Rows, e.Masked = sink.rows+sink.changed, sink.masked
+func (s *Session) finish(ctx context.Context, a admitted, err error) error {
+	e := s.event(EventResult, a.op)
+	e.Text, e.Rule, e.Request, e.Took = "", a.decision.Rule, a.request, s.c.Now().Sub(a.began)
+	if a.sink != nil {
+		e.Rows, e.Masked = a.sink.rows+a.sink.changed, a.sink.masked
 	}
 	var te *TargetError
-	switch {
+	switch err = clean(err, a.decision.Mask); {
 	case err == nil:
 	case errors.As(err, &te):
-		clean := *te
-		clean.Detail = ""
-		e.Error = clean.Error()
-		if d.Mask.HidesNothing() {
-			clean.Detail = te.Detail
-		} else if te.Detail != "" {
-			clean.Detail = "details are hidden because they may carry masked data"
-		}
-		err = &clean
+		told := *te
+		told.Detail = ""
+		e.Error = told.Error()
 	default:
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -609,6 +754,20 @@ func (s *Session) finish(ctx context.Context, op Operation, d Decision, request 
 	return err
 }
 
+// clean takes target data out of an error, where any is hidden.
+func clean(err error, rules mask.Rules) error {
+	var te *TargetError
+	if !errors.As(err, &te) || rules.HidesNothing() {
+		return err
+	}
+	c := *te
+	c.Detail, c.Native = "", nil
+	if te.Detail != "" {
+		c.Detail = "details are hidden because they may carry masked data"
+	}
+	return &c
+}
+
 func (s *Session) event(k EventKind, op Operation) Event {
 	return Event{Kind: k, Target: op.target.Name, Verb: op.intent.Verb, Text: op.Recorded(), Digest: op.Digest()}
 }
@@ -620,6 +779,9 @@ func (s *Session) record(e Event) error {
 	e.Offset = e.At.Sub(s.started)
 	return s.recorded(s.c.Recorder.Event(e))
 }
+
+// flush makes durable what is recorded, before anything is built upon it.
+func (s *Session) flush() error { return s.recorded(s.c.Recorder.Flush()) }
 
 func (s *Session) output(p []byte) error { return s.recorded(s.c.Recorder.Output(p)) }
 

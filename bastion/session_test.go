@@ -79,6 +79,8 @@ func (r recorder) Output(p []byte) error {
 	r.note("output")
 	return r.world.recorder("output")
 }
+func (r recorder) Flush() error          { r.note("flush"); return r.world.recorder("flush") }
+func (r recorder) Note([]byte) error     { return r.world.recorder("note") }
 func (r recorder) Resize(int, int) error { return r.world.recorder("resize") }
 func (r recorder) Close() error          { r.note("sealed"); return nil }
 
@@ -325,6 +327,25 @@ func TestRecorderFailureStopsEverything(t *testing.T) {
 			t.Errorf("an ended session ran a statement: %v", err)
 		}
 	})
+	for name, last := range map[string]string{"before people are asked": "filed", "before their approval is used": "used"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.ask()
+			s := w.session()
+			w.recorder = func(what string) error {
+				if what == "flush" && (last == "filed" || w.did("filed")) {
+					return full
+				}
+				return nil
+			}
+			if _, err := w.run(s, "update x"); !errors.Is(err, bastion.ErrRecorder) || !errors.Is(context.Cause(s.Context()), bastion.ErrRecorder) {
+				t.Errorf("error: %v", err)
+			}
+			if w.did(last) || w.did("do:update_x") {
+				t.Errorf("happened: %s", w.happened())
+			}
+		})
+	}
 	t.Run("output", func(t *testing.T) {
 		w := newWorld(t)
 		s := w.session()
@@ -371,7 +392,7 @@ func TestApprovedRunsOnce(t *testing.T) {
 	if _, err := w.run(w.session(), "update x"); err != nil {
 		t.Fatal(err)
 	}
-	if want := "preview filed event:decision:updateask used do:update_x event:result:update"; !strings.HasSuffix(w.happened(), want) {
+	if want := "event:decision:updateask flush preview filed event:decision:updateask flush used do:update_x event:result:update"; !strings.HasSuffix(w.happened(), want) {
 		t.Errorf("happened:\n%s\nwant at the end:\n%s", w.happened(), want)
 	}
 }
@@ -569,7 +590,7 @@ func TestSinkHidesWhatIsNotProven(t *testing.T) {
 
 func TestZeroValuesRefuse(t *testing.T) {
 	var s bastion.Sink
-	if s.Columns(nil) == nil || s.Row(nil) == nil || s.Tag("x", 1) == nil || s.Notice("x") == nil {
+	if s.Columns(nil) == nil || s.Row(nil) == nil || s.Tag("x", 1) == nil || s.Notice("x", nil) == nil {
 		t.Error("a zero Sink takes an answer")
 	}
 	var p bastion.Permit
@@ -676,3 +697,8 @@ func TestTwoTargetsTwoDecisions(t *testing.T) {
 		t.Error("a target that is not open read a text")
 	}
 }
+
+func (*world) Terms(bastion.Identity, bastion.Target) []bastion.Terms { return nil }
+func (*world) Conflict(bastion.Identity) error                        { return nil }
+
+func (approvals) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) { return nil, nil }

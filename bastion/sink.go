@@ -2,6 +2,7 @@ package bastion
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"github.com/sallyport/sallyport/bastion/mask"
@@ -17,6 +18,26 @@ type Column struct {
 	// (schema.table.column), empty if it does not say. It can only add to what
 	// the connector's reading found.
 	Source string `json:"-"`
+	// Typed says how to stand in for values that are not words. Nil: they are.
+	Typed *Typed `json:"-"`
+	// Native describes the column in the target's own protocol, values left out.
+	Native []byte `json:"-"`
+	// Inspected: values are looked through for secrets; set by the Sink.
+	Inspected bool `json:"-"`
+}
+
+// Typed is what a Sink needs to hide values whose form a program relies on.
+type Typed struct {
+	// Blank stands for a hidden value; nil is NULL.
+	Blank []byte
+	// Number makes a value that stands for a keyed pseudonym; nil if none can.
+	Number func(uint64) []byte
+	// Text is a value in words, for the record and for finding secrets in it.
+	Text func(v []byte) []byte
+	// Inline says that what is found in a value can be replaced where it stands.
+	Inline bool
+	// JSON says that a value is JSON, and has to stay so.
+	JSON bool
 }
 
 // Masked reports whether the column's values are hidden.
@@ -31,6 +52,12 @@ const (
 	RowFrame
 	TagFrame
 	NoticeFrame
+	// What follows is for native clients alone.
+	RawFrame          // rows in the target's own encoding, because none of it is hidden
+	SignalFrame       // a step of the protocol
+	ParametersFrame   // types of a prepared statement's parameters
+	SettingFrame      // a setting of the session, as the target tells it
+	NotificationFrame // a message of another session
 )
 
 // Frame is a piece of an answer, masked. Only a [Sink] makes one.
@@ -39,6 +66,8 @@ type Frame struct {
 	columns []Column
 	row     [][]byte
 	text    string
+	name    string
+	raw     []byte
 	rows    int64
 }
 
@@ -52,8 +81,20 @@ func (f Frame) Columns() []Column { return f.columns }
 // caller's to keep.
 func (f Frame) Row() [][]byte { return f.row }
 
-// Text is the command tag of a TagFrame ("UPDATE 1") or the text of a NoticeFrame.
+// Text is the command tag of a TagFrame ("UPDATE 1"), the text of a NoticeFrame, the
+// value of a SettingFrame or the payload of a NotificationFrame.
 func (f Frame) Text() string { return f.text }
+
+// Name is the setting of a SettingFrame or the channel of a NotificationFrame.
+func (f Frame) Name() string { return f.name }
+
+// Raw is what the target sent, in its own encoding: the rows of a RawFrame, the
+// notice of a NoticeFrame if it may be shown, the types of a ParametersFrame. It is
+// lent until the call that brings the frame returns.
+func (f Frame) Raw() []byte { return f.raw }
+
+// Signal is the connector's own code of a SignalFrame, with its argument.
+func (f Frame) Signal() (code, arg byte) { return byte(f.rows >> 8), byte(f.rows) }
 
 // Affected is the number of rows that a TagFrame's operation returned or changed.
 func (f Frame) Affected() int64 { return f.rows }
@@ -64,8 +105,11 @@ type Sink struct {
 	rules   mask.Rules
 	outputs []mask.Column
 	show    func(Frame) error
-	kinds   []mask.Kind
+	note    *note // the transcript, for native clients
+
+	columns []Column
 	masked  []string
+	hides   bool // a value of some column must be looked at before it is shown
 	rows    int64
 	changed int64
 }
@@ -77,52 +121,112 @@ func (s *Sink) Columns(columns []Column) error {
 		return ErrPermit
 	}
 	columns = slices.Clone(columns)
-	s.kinds, s.masked = make([]mask.Kind, len(columns)), nil
+	s.masked, s.hides = nil, false
 	for i := range columns {
+		c := &columns[i]
 		var read mask.Column
 		if len(s.outputs) == len(columns) {
 			read = s.outputs[i]
 		}
-		k := s.rules.Kind(read)
-		if columns[i].Source != "" {
-			k = min(k, s.rules.Source(columns[i].Source))
+		c.Mask = s.rules.Kind(read)
+		if c.Source != "" {
+			c.Mask = min(c.Mask, s.rules.Source(c.Source))
 		}
-		s.kinds[i], columns[i].Mask = k, k
-		if k != mask.Clear {
-			s.masked = append(s.masked, columns[i].Name)
+		if c.Mask != mask.Clear {
+			s.masked = append(s.masked, c.Name)
+			s.hides = true
+		} else if s.rules.Detects() && (c.Typed == nil || c.Typed.Text != nil) {
+			c.Inspected, s.hides = true, true
 		}
 	}
+	s.columns = columns
+	s.note.header(columns)
 	return s.show(Frame{kind: ColumnsFrame, columns: columns})
 }
 
-// Row passes one row on, each value in text form and nil for NULL. The values
-// are copied: the caller may use their memory again.
+// Masked are the names of the columns whose values are hidden.
+func (s *Sink) Masked() []string { return s.masked }
+
+// Row passes one row on, each value as its column describes it and nil for NULL.
+// The values are copied: the caller may use their memory again.
 func (s *Sink) Row(values [][]byte) error {
 	if s == nil || s.show == nil {
 		return ErrPermit
 	}
-	if len(values) != len(s.kinds) {
-		return fmt.Errorf("internal error: a row of %d values for %d columns", len(values), len(s.kinds))
+	if len(values) != len(s.columns) || s.columns == nil {
+		return fmt.Errorf("internal error: a row of %d values for %d columns", len(values), len(s.columns))
 	}
 	size := 0
 	for i, v := range values {
-		if s.kinds[i] == mask.Clear {
+		if s.columns[i].Mask == mask.Clear {
 			size += len(v)
 		}
 	}
 	row, buf := make([][]byte, len(values)), make([]byte, 0, size)
 	for i, v := range values {
-		switch {
-		case s.kinds[i] != mask.Clear:
-			row[i] = s.rules.Apply(s.kinds[i], v)
-		case v != nil:
+		shown := s.value(&s.columns[i], v)
+		if len(v) > 0 && len(shown) > 0 && &shown[0] == &v[0] { // as it is, but the caller's
 			start := len(buf)
-			buf = append(buf, v...)
-			row[i] = buf[start:len(buf):len(buf)]
+			buf = append(buf, shown...)
+			shown = buf[start:len(buf):len(buf)]
+		} else if v != nil && shown != nil && len(shown) == 0 {
+			shown = []byte{}
 		}
+		row[i] = shown
 	}
 	s.rows++
+	s.note.row(s.columns, row)
 	return s.show(Frame{kind: RowFrame, row: row})
+}
+
+// value is what is shown of a value: itself, or something that shares no memory
+// with it.
+func (s *Sink) value(c *Column, v []byte) []byte {
+	switch t := c.Typed; {
+	case c.Mask == mask.Clear && (v == nil || !s.rules.Detects()):
+		return v
+	case c.Mask == mask.Clear && t != nil && t.JSON:
+		v, _ = s.rules.ScanJSON(v)
+		return v
+	case c.Mask == mask.Clear && (t == nil || t.Inline):
+		v, _ = s.rules.Scan(v)
+		return v
+	case c.Mask == mask.Clear:
+		if t.Text != nil {
+			if _, found := s.rules.Scan(t.Text(v)); found {
+				return t.Blank
+			}
+		}
+		return v
+	case t == nil:
+		return s.rules.Apply(c.Mask, v)
+	case c.Mask == mask.Null || v == nil && c.Mask != mask.Redact:
+		return nil
+	case c.Mask == mask.Pseudonym && t.Number != nil:
+		h := fnv.New64a()
+		h.Write(s.rules.Apply(mask.Pseudonym, v)) // keyed
+		return t.Number(h.Sum64())
+	default:
+		return t.Blank
+	}
+}
+
+// Passes reports whether Raw may be used for the rows that come: nothing of them
+// is hidden, and the transcript has enough of them.
+func (s *Sink) Passes() bool { return s != nil && s.columns != nil && !s.hides && !s.note.wants() }
+
+// Clear reports whether nothing of the rows that come is hidden.
+func (s *Sink) Clear() bool { return s != nil && s.columns != nil && !s.hides }
+
+// Raw passes rows on in the target's own encoding. It refuses unless nothing of
+// them is hidden. p may be a part of a row; rows counts those that end in it. The
+// bytes are lent.
+func (s *Sink) Raw(p []byte, rows int64) error {
+	if s == nil || s.show == nil || s.columns == nil || s.hides {
+		return ErrPermit
+	}
+	s.rows += rows
+	return s.show(Frame{kind: RawFrame, raw: p, rows: rows})
 }
 
 // Tag ends an answer: the target's words for what it did, made of nothing but
@@ -131,20 +235,60 @@ func (s *Sink) Tag(command string, rows int64) error {
 	if s == nil || s.show == nil {
 		return ErrPermit
 	}
-	if s.kinds == nil {
+	if s.columns == nil {
 		s.changed += rows
 	}
+	s.note.tag(command, s.masked)
 	return s.show(Frame{kind: TagFrame, text: command, rows: rows})
 }
 
-// Notice passes on words of the target that may carry data. They are shown only
-// where nothing of this target is hidden from the person.
-func (s *Sink) Notice(text string) error {
+// Notice passes on words of the target that may carry data, and the same in the
+// target's own protocol, which may be nil. They are shown only where nothing of
+// this target is hidden from the person.
+func (s *Sink) Notice(text string, native []byte) error {
 	if s == nil || s.show == nil {
 		return ErrPermit
 	}
 	if !s.rules.HidesNothing() {
-		text = "the target sent a notice; its text is hidden because it may carry masked data"
+		text, native = "the target sent a notice; its text is hidden because it may carry masked data", nil
 	}
-	return s.show(Frame{kind: NoticeFrame, text: text})
+	return s.show(Frame{kind: NoticeFrame, text: text, raw: native})
+}
+
+// Signal passes on a step of the target's protocol that carries no data.
+func (s *Sink) Signal(code, arg byte) error {
+	if s == nil || s.show == nil {
+		return ErrPermit
+	}
+	return s.show(Frame{kind: SignalFrame, rows: int64(code)<<8 | int64(arg)})
+}
+
+// Parameters passes on the types of a prepared statement's parameters, in the
+// target's own encoding.
+func (s *Sink) Parameters(types []byte) error {
+	if s == nil || s.show == nil {
+		return ErrPermit
+	}
+	return s.show(Frame{kind: ParametersFrame, raw: types})
+}
+
+// Setting passes on what the target tells of a setting. The connector must know
+// it to hold no data.
+func (s *Sink) Setting(name, value string) error {
+	if s == nil || s.show == nil {
+		return ErrPermit
+	}
+	return s.show(Frame{kind: SettingFrame, name: name, text: value})
+}
+
+// Notification passes on a message of another session of the target. What it says
+// is shown only where nothing of this target is hidden from the person.
+func (s *Sink) Notification(channel, payload string, sender uint32) error {
+	if s == nil || s.show == nil {
+		return ErrPermit
+	}
+	if !s.rules.HidesNothing() && payload != "" {
+		payload = mask.Redacted
+	}
+	return s.show(Frame{kind: NotificationFrame, name: channel, text: payload, rows: int64(sender)})
 }

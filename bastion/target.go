@@ -31,10 +31,12 @@ type Access struct {
 	Allow   []Verb `json:"allow,omitempty"` // runs at once
 	Ask     []Verb `json:"ask,omitempty"`   // needs approval
 	Note    string `json:"note,omitempty"`
+	// Request: there is access that can be asked for.
+	Request bool `json:"request,omitempty"`
 }
 
 // Visible reports whether the person may know of the target at all.
-func (a Access) Visible() bool { return a.Connect != Deny }
+func (a Access) Visible() bool { return a.Connect != Deny || a.Request }
 
 // TargetView is a target as one person sees it.
 type TargetView struct {

@@ -1,6 +1,7 @@
 package bastion
 
 import (
+	"errors"
 	"io"
 	"sync"
 )
@@ -169,3 +170,13 @@ func (t *Terminal) read() {
 		}
 	}
 }
+
+// noTerminal is the channel of a session that has none of its own to show.
+type noTerminal struct{}
+
+var errNoTerminal = errors.New("internal error: this session has no terminal")
+
+func (noTerminal) Read([]byte) (int, error)  { return 0, io.EOF }
+func (noTerminal) Write([]byte) (int, error) { return 0, errNoTerminal }
+func (noTerminal) Stderr() io.ReadWriter     { return noTerminal{} }
+func (noTerminal) CloseWrite() error         { return nil }

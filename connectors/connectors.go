@@ -3,12 +3,14 @@ package connectors
 
 import (
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/connectors/policy"
 	"github.com/sallyport/sallyport/connectors/postgres"
 )
 
-// All returns every connector.
+// All makes one connector of each kind, for all sessions of a bastion.
 func All() []bastion.Connector {
 	return []bastion.Connector{
-		postgres.Connector{},
+		postgres.New(),
+		policy.New(nil), // each session has one of its own
 	}
 }

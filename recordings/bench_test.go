@@ -1,11 +1,13 @@
 package recordings_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,6 +62,61 @@ func BenchmarkStatement(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkPair is what a statement costs whose answer nobody watches: decision
+// and result, and what it costs later, when all is brought into the store.
+func BenchmarkPair(b *testing.B) {
+	for _, texts := range []string{"same", "different"} {
+		for _, sessions := range []int{1, 64} {
+			b.Run(fmt.Sprintf("%s/%d", texts, sessions), func(b *testing.B) {
+				next := recorders(b)
+				var rs []bastion.Recorder
+				run(b, sessions, func() func() error {
+					id, r := next()
+					rs = append(rs, r)
+					e := decision(id, alice, "shop", "allow", "select abalance from pgbench_accounts where aid = $1")
+					e.Rule, e.Reason = "production/read", "reading is allowed"
+					done := bastion.Event{Kind: bastion.EventResult, Session: id, Who: alice.ID(), Name: "alice", Target: "shop", Verb: "select", Rows: 1, Took: 57 * time.Microsecond}
+					n := 0
+					return func() error {
+						n++
+						e.At, e.Digest = time.Now(), fmt.Sprintf("%064x", n)
+						if texts == "same" {
+							e.Params = []string{strconv.Itoa(n)}
+						} else {
+							e.Text = "select abalance from pgbench_accounts where aid = " + strconv.Itoa(n)
+						}
+						if err := r.Event(e); err != nil {
+							return err
+						}
+						done.At, done.Digest = time.Now(), e.Digest
+						return r.Event(done)
+					}
+				})
+				for _, r := range rs { // the rest is part of the cost
+					must(b, r.Close())
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkNote is a pair with the transcript of it.
+func BenchmarkNote(b *testing.B) {
+	next := recorders(b)
+	var r bastion.Recorder
+	run(b, 1, func() func() error {
+		var id string
+		id, r = next()
+		p := []byte("select abalance from pgbench_accounts where aid = $1\r\n 1 row, 57 µs\r\n")
+		e := decision(id, alice, "shop", "allow", "select abalance from pgbench_accounts where aid = $1")
+		done := bastion.Event{Kind: bastion.EventResult, At: e.At, Session: id, Who: alice.ID(), Name: "alice", Target: "shop", Verb: "select", Rows: 1}
+		return func() error {
+			return errors.Join(r.Event(e), r.Note(p), r.Event(done), r.Note(p))
+		}
+	})
+	must(b, r.Close())
 }
 
 func BenchmarkEvent(b *testing.B) {
@@ -153,7 +210,7 @@ func BenchmarkArchive(b *testing.B) {
 	must(b, err)
 	defer db.Close()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), func() time.Time { return now })
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: func() time.Time { return now }})
 	must(b, err)
 	const n = 100_000
 	var wg sync.WaitGroup

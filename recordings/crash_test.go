@@ -38,15 +38,15 @@ func streamed(i int) byte { return byte(i*7 ^ i>>8 ^ i>>16) }
 
 // childWrite records output and events until it is killed. What a recorder
 // accepted it reports on standard output: that stands for a person who sees the
-// output, and for a target that executes a statement. Where it is told to, it
-// records no decisions, so that the spool holds all that there is.
+// output, and for a target that executes a statement. Results and notes, which may
+// come later, it reports with what is recorded next.
 func childWrite() error {
 	dir := os.Getenv("DIR")
 	db, err := store.Open(dir)
 	if err != nil {
 		return err
 	}
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -62,17 +62,54 @@ func childWrite() error {
 		_, err := os.Stdout.Write(append([]byte{kind}, binary.BigEndian.AppendUint64(nil, uint64(n))...))
 		return err
 	}
+	piece := func(sent int) []byte {
+		size := 1 + rand.IntN(200)
+		if rand.IntN(10) == 0 {
+			size = rand.IntN(3 << 20)
+		}
+		p := make([]byte, size)
+		for i := range p {
+			p[i] = streamed(sent + i)
+		}
+		return p
+	}
+	if os.Getenv("ORDER") != "" {
+		for sent, n := 0, 0; ; {
+			switch what := rand.IntN(8); what {
+			case 0, 1: // a result, or several
+				n++
+				e := result(id, alice, int64(n))
+				e.Text = fmt.Sprint("statement ", n)
+				err = r.Event(e)
+			case 2, 3:
+				p := piece(sent)[:1]
+				sent += len(p)
+				err = r.Note(p)
+			case 4:
+				p := piece(sent)
+				sent += len(p)
+				if err = r.Output(p); err == nil {
+					err = errors.Join(report('o', sent), report('e', n))
+				}
+			case 5:
+				if err = r.Flush(); err == nil {
+					err = errors.Join(report('o', sent), report('e', n))
+				}
+			default:
+				n++
+				if err = r.Event(decision(id, alice, "t", "allow", fmt.Sprint("statement ", n))); err == nil {
+					err = errors.Join(report('o', sent), report('e', n))
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
 	failed := make(chan error, 2) // the other one is left behind when the process ends
 	go func() {
 		for sent := 0; ; {
-			size := 1 + rand.IntN(200)
-			if rand.IntN(10) == 0 {
-				size = rand.IntN(3 << 20)
-			}
-			p := make([]byte, size)
-			for i := range p {
-				p[i] = streamed(sent + i)
-			}
+			p := piece(sent)
 			if err := r.Output(p); err != nil {
 				failed <- err
 				return
@@ -86,16 +123,16 @@ func childWrite() error {
 	}()
 	go func() {
 		for n := 1; ; n++ {
-			e, kind := decision(id, alice, "t", "allow", fmt.Sprint("statement ", n)), byte('e')
-			if n%2 == 0 || os.Getenv("DECISIONS") == "" {
-				e, kind = result(id, alice, int64(n)), 'r'
+			e := decision(id, alice, "t", "allow", fmt.Sprint("statement ", n))
+			if n%2 == 0 {
+				e = result(id, alice, int64(n))
 				e.Text = fmt.Sprint("statement ", n)
 			}
-			if err := r.Event(e); err != nil {
-				failed <- err
-				return
+			err := r.Event(e)
+			if err == nil && n%2 == 1 {
+				err = report('e', n)
 			}
-			if err := report(kind, n); err != nil {
+			if err != nil {
 				failed <- err
 				return
 			}
@@ -113,11 +150,11 @@ func TestKill(t *testing.T) {
 	const rounds = 40
 	for round := range rounds {
 		id := fmt.Sprint("s", round)
-		decisions := ""
+		order := ""
 		if round%2 == 0 {
-			decisions = "yes"
+			order = "yes"
 		}
-		cmd := child(t, "write", "DIR="+dir, "SESSION="+id, "DECISIONS="+decisions)
+		cmd := child(t, "write", "DIR="+dir, "SESSION="+id, "ORDER="+order)
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
@@ -145,10 +182,10 @@ func TestKill(t *testing.T) {
 
 		db, err := store.Open(dir)
 		must(t, err)
-		before := count(t, db, "recordings.event")
-		a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
+		before := count(t, db, "recordings.block")
+		a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: time.Now})
 		must(t, err)
-		folded += count(t, db, "recordings.event") - before
+		folded += count(t, db, "recordings.block") - before
 		r, err := a.Replay(t.Context(), auditor, id)
 		must(t, err)
 		total := 0
@@ -161,7 +198,7 @@ func TestKill(t *testing.T) {
 			total += len(c.Output)
 		}
 		m, events := r.Recording(), r.Events()
-		said, decided := max(sent['e'], sent['r']), 0
+		said, decided := sent['e'], 0
 		if total < sent['o'] || len(events) < said {
 			t.Errorf("round %d: %d bytes and %d events recorded, %d and %d let out", round, total, len(events), sent['o'], said)
 		}
@@ -190,7 +227,7 @@ func TestKill(t *testing.T) {
 	if folded == 0 {
 		t.Error("no spool held an event when the process died")
 	}
-	t.Logf("in %d of %d rounds the recording was ahead when the process died; %d events came from spools", partial, rounds, folded)
+	t.Logf("in %d of %d rounds the recording was ahead when the process died; %d runs of events came from spools", partial, rounds, folded)
 }
 
 // childFull fills the disk, as a limit on the size of files does, and then makes
@@ -202,7 +239,7 @@ func childFull() error {
 	if err != nil {
 		return err
 	}
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -226,7 +263,7 @@ func childFull() error {
 	var first error
 	for first == nil {
 		if os.Getenv("FULL") == "store" && sent%50_000 == 0 {
-			if first = r.Event(event); first != nil {
+			if first = r.Flush(); first != nil {
 				break
 			}
 		}
@@ -248,7 +285,7 @@ func childFull() error {
 		return fmt.Errorf("the other file filled: %w", first)
 	}
 	sticky := func(when string) error {
-		for _, err := range []error{r.Output([]byte("x")), r.Event(event), r.Event(result("full", alice, 1)), r.Resize(80, 24), r.Output(nil)} {
+		for _, err := range []error{r.Output([]byte("x")), r.Event(event), r.Event(result("full", alice, 1)), r.Resize(80, 24), r.Output(nil), r.Note([]byte("x")), r.Flush()} {
 			if err != first {
 				return fmt.Errorf("%s: %v instead of %v", when, err, first)
 			}
@@ -293,7 +330,7 @@ func diskFull(t *testing.T, file string) {
 	db, err := store.Open(dir)
 	must(t, err)
 	defer db.Close()
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: time.Now})
 	must(t, err)
 	if left := spools(t, dir); left != nil {
 		t.Errorf("left over: %q", left)

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/store"
@@ -15,12 +15,13 @@ import (
 // A read transaction hands over this much and ends, because an old one makes
 // the store's file grow.
 const (
-	pageKeys  = 512
-	pageBytes = 1 << 20
+	pageKeys   = 512
+	pageEvents = 4096
+	pageBytes  = 1 << 20
 )
 
-// maxEvent is the largest event as it is kept, in bytes: a text of MaxText that
-// is all escapes, and ample room for the rest.
+// maxEvent is the largest event as it is kept, in bytes: a text of MaxText, and
+// ample room for the rest.
 const maxEvent = 8 << 20
 
 // Append adds an event to the log, inside a transaction, so that what the event
@@ -32,40 +33,36 @@ func Append(tx store.Tx, e bastion.Event) error {
 	if err := check(e); err != nil {
 		return err
 	}
-	n, err := tx.Next(eventBucket)
-	if err != nil {
-		return fmt.Errorf("recording an event: %w", err)
-	}
-	e.Seq, e.At = n, e.At.UTC()
 	if e.Session != "" {
 		if err := count(tx, &e); err != nil {
 			return fmt.Errorf("recording an event: %w", err)
 		}
 	}
-	v, err := json.Marshal(e)
+	var w runWriter
+	run, err := w.append(nil, &e)
 	if err != nil {
 		return fmt.Errorf("recording an event: %w", err)
 	}
-	if len(v) > maxEvent {
-		return fmt.Errorf("recording an event: it has %d bytes, and %d are allowed", len(v), maxEvent)
+	if len(run) > maxEvent {
+		return fmt.Errorf("recording an event: it has %d bytes, and %d are allowed", len(run), maxEvent)
 	}
-	if err := put(tx, e, v); err != nil {
+	b := block{run: run, events: 1}
+	b.remember(&e)
+	if err := b.put(tx, e.Session, e.Who); err != nil {
 		return fmt.Errorf("recording an event: %w", err)
 	}
 	return nil
 }
 
 func check(e bastion.Event) error {
-	switch e.Kind {
-	case bastion.EventSignIn, bastion.EventStart, bastion.EventEnd, bastion.EventDecision, bastion.EventUnread,
-		bastion.EventRequest, bastion.EventVote, bastion.EventUse, bastion.EventWithdrawn, bastion.EventExpired,
-		bastion.EventResult, bastion.EventReplay, bastion.EventResize, bastion.EventRefused, bastion.EventAlarm,
-		bastion.EventUnbind, bastion.EventRevoke, bastion.EventRestore:
-	default:
+	if !slices.Contains(kinds[:], e.Kind) {
 		return fmt.Errorf("internal error: event of unknown kind %q", e.Kind)
 	}
 	if e.At.IsZero() {
 		return fmt.Errorf("internal error: %s event without a time", e.Kind)
+	}
+	if y := e.At.UTC().Year(); y < 0 || y > 9999 { // which JSON cannot tell
+		return fmt.Errorf("internal error: %s event of the year %d", e.Kind, y)
 	}
 	if len(e.Text) > bastion.MaxText {
 		return fmt.Errorf("internal error: %s event with a text of %d bytes, and %d are allowed", e.Kind, len(e.Text), bastion.MaxText)
@@ -76,14 +73,9 @@ func check(e bastion.Event) error {
 	return nil
 }
 
-// count brings the event into its recording's description. An event that did
-// not come through the session's recorder has no offset yet and gets one by the
-// clock.
+// count brings the event into its recording. An event that did not come through
+// the session's recorder has no offset yet and gets one by the clock.
 func count(tx store.Tx, e *bastion.Event) error {
-	counted := e.Kind == bastion.EventDecision || e.Kind == bastion.EventUnread || e.Kind == bastion.EventVote || e.Kind == bastion.EventUse
-	if !counted && e.Offset != 0 {
-		return nil
-	}
 	key, r, err := load(tx, e.Session)
 	if err != nil || key == nil {
 		return err
@@ -91,81 +83,74 @@ func count(tx store.Tx, e *bastion.Event) error {
 	if e.Offset == 0 {
 		e.Offset = max(0, e.At.Sub(r.Start))
 	}
-	if !counted || e.Who != r.Who.ID() {
-		return nil // or somebody else's doing, told in this session's events
-	}
-	switch e.Kind {
-	case bastion.EventDecision:
-		r.decided(*e)
-	case bastion.EventUse:
-		r.answered(e.Digest)
-		return save(tx, key, r)
-	case bastion.EventVote:
-		r.Votes++
-		return save(tx, key, r) // its target is where others work
-	}
-	if e.Target != "" && !slices.Contains(r.Targets, e.Target) {
-		r.Targets = append(r.Targets, e.Target)
-	}
-	return save(tx, key, r)
-}
-
-// maxAsking is how many operations a session may have asked for at a time
-// without being counted twice.
-const maxAsking = 64
-
-// decided counts a decision. An operation that needs approval is decided when it
-// is asked for, and again when it was approved: that is one operation, until its
-// approval is used or the second decision is another one.
-func (r *entry) decided(e bastion.Event) {
-	asked := e.Effect == bastion.Ask.String() && e.Error == ""
-	again := slices.Contains(r.Asking, e.Digest)
-	if !again {
-		r.Operations++
-	}
+	c, own := counts(e)
+	own = own && e.Who == r.Who.ID() // or it is somebody else's doing, told in this session's events
+	t, live, err := loadTally(tx, e.Session)
 	switch {
-	case asked && again:
-		return
-	case asked:
-		r.Asked++
-		if e.Digest != "" {
-			r.Asking = append(r.Asking[max(0, len(r.Asking)-maxAsking+1):], e.Digest)
+	case err != nil:
+		return err
+	case live:
+		if own {
+			t.count(c)
 		}
-		return
-	case e.Effect != bastion.Allow.String() || e.Error != "":
-		r.Denied++
+		t.offset = max(t.offset, uint64(max(0, e.Offset)))
+		return t.save(tx, e.Session)
+	case own:
+		r.count(c)
+		return save(tx, key, r)
 	}
-	r.answered(e.Digest)
+	return nil
 }
 
-// answered forgets that an operation was asked for.
-func (r *entry) answered(digest string) {
-	r.Asking = slices.DeleteFunc(r.Asking, func(d string) bool { return d == digest })
+// block is a run of events of one session and person on its way into the log.
+type block struct {
+	run     []byte
+	events  int
+	targets []string // that have statements in it
 }
 
-// put writes the event and its places in the indexes.
-func put(tx store.Tx, e bastion.Event, v []byte) error {
-	if err := tx.Put(eventBucket, number(e.Seq), v); err != nil {
+// remember notes what history will ask for.
+func (b *block) remember(e *bastion.Event) {
+	if said(e) && !slices.Contains(b.targets, e.Target) {
+		b.targets = append(b.targets, e.Target)
+	}
+}
+
+// said reports whether the event holds a text for its person's history.
+func said(e *bastion.Event) bool {
+	return (e.Kind == bastion.EventDecision || e.Kind == bastion.EventUnread) && e.Verb != bastion.Connect && e.Text != ""
+}
+
+// put gives the events their numbers, and writes them and their places in the indexes.
+func (b *block) put(tx store.Tx, session, who string) error {
+	n, err := tx.Take(blockBucket, uint64(b.events))
+	if err != nil {
 		return err
 	}
-	if e.Session != "" {
-		if err := tx.Put(sessionBucket, numbered(sessionPrefix(e.Session), e.Seq), nil); err != nil {
+	v := appendBlock(make([]byte, 0, blockHeader+binary.MaxVarintLen64+len(b.run)), b.events, b.run)
+	if err := tx.Put(blockBucket, number(n), v); err != nil {
+		return err
+	}
+	if session != "" {
+		if err := tx.Put(sessionBucket, numbered(sessionPrefix(session), n), nil); err != nil {
 			return err
 		}
 	}
-	if e.Who == "" {
+	if who == "" {
 		return nil
 	}
-	if err := meet(tx, e.Who); err != nil {
+	if err := meet(tx, who); err != nil {
 		return err
 	}
-	if err := tx.Put(personBucket, numbered(digest(e.Who), e.Seq), nil); err != nil {
+	if err := tx.Put(personBucket, numbered(digest(who), n), nil); err != nil {
 		return err
 	}
-	if (e.Kind != bastion.EventDecision && e.Kind != bastion.EventUnread) || e.Verb == bastion.Connect || e.Text == "" {
-		return nil
+	for _, t := range b.targets {
+		if err := tx.Put(historyBucket, numbered(digest(who, t), n), nil); err != nil {
+			return err
+		}
 	}
-	return tx.Put(historyBucket, numbered(digest(e.Who, e.Target), e.Seq), digest(e.Text))
+	return nil
 }
 
 // meet remembers that there is such a person: a [bastion.Scope] can be asked
@@ -193,12 +178,29 @@ func reach(tx store.Tx, s bastion.Scope) (all bool, prefix []byte, ok bool, err 
 	return false, prefix, ok, err
 }
 
-func parseEvent(v []byte) (bastion.Event, error) {
-	var e bastion.Event
-	if err := json.Unmarshal(v, &e); err != nil {
-		return e, fmt.Errorf("reading an event: %w", err)
+// settle brings into the store what living sessions in the scope have recorded, so
+// that a reader sees it. A failure is for its session to end with: what is in the
+// store can be shown.
+func (a *Archive) settle(covers func(*Recorder) bool) {
+	a.mu.Lock()
+	var rs []*Recorder
+	for _, r := range a.live {
+		if covers(r) {
+			rs = append(rs, r)
+		}
 	}
-	return e, nil
+	a.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, r := range rs {
+		if r.waits() {
+			wg.Go(func() { _ = r.fold() }) // together, so that they share a commit
+		}
+	}
+	wg.Wait()
+}
+
+func (a *Archive) settleScope(s bastion.Scope) {
+	a.settle(func(r *Recorder) bool { return s.Covers(r.whoID) })
 }
 
 // Events implements [bastion.Archive]. yield is called outside of any
@@ -207,6 +209,7 @@ func (a *Archive) Events(ctx context.Context, s bastion.Scope, from uint64, yiel
 	if a == nil || a.db == nil {
 		return errZero
 	}
+	a.settleScope(s)
 	var prefix []byte
 	var all, ok bool
 	err := a.db.View(func(tx store.Tx) (err error) {
@@ -218,7 +221,7 @@ func (a *Archive) Events(ctx context.Context, s bastion.Scope, from uint64, yiel
 	}
 	bucket := personBucket
 	if all {
-		bucket = eventBucket
+		bucket = blockBucket
 	}
 	return a.each(ctx, bucket, prefix, from, nil, func(e bastion.Event) bool {
 		return !s.Covers(e.Who) || yield(e)
@@ -226,33 +229,48 @@ func (a *Archive) Events(ctx context.Context, s bastion.Scope, from uint64, yiel
 }
 
 // each calls yield with the events of an index from a number on, until it
-// returns false. Events whose kept form wanted refuses are passed over unread;
-// nil wants all.
-func (a *Archive) each(ctx context.Context, bucket string, prefix []byte, from uint64, wanted func([]byte) bool, yield func(bastion.Event) bool) error {
+// returns false. Those that wanted refuses are passed over; nil wants all.
+func (a *Archive) each(ctx context.Context, bucket string, prefix []byte, from uint64, wanted, yield func(bastion.Event) bool) error {
+	start := from
+	if from > 0 { // a block may begin before it and reach beyond
+		err := a.db.View(func(tx store.Tx) error {
+			return tx.ScanBack(bucket, numbered(prefix, from), func(k, _ []byte) (bool, error) {
+				if n, ok := blockNumber(k, prefix); ok {
+					start = n
+				}
+				return false, nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var page []bastion.Event
-		keys, size, next, full := 0, 0, from, false
+		keys, size, full := 0, 0, false
 		err := a.db.View(func(tx store.Tx) error {
-			return tx.Scan(bucket, numbered(prefix, from), func(k, v []byte) (bool, error) {
-				if !hasPrefix(k, prefix) || len(k) != len(prefix)+numberSize {
+			return tx.Scan(bucket, numbered(prefix, start), func(k, v []byte) (bool, error) {
+				n, ok := blockNumber(k, prefix)
+				if !ok {
 					return false, nil
 				}
-				n := k[len(prefix):]
-				if bucket != eventBucket {
-					v = tx.Get(eventBucket, n)
+				if bucket != blockBucket {
+					v = tx.Get(blockBucket, number(n))
 				}
-				keys, size, next = keys+1, size+len(v), binary.BigEndian.Uint64(n)+1
-				if wanted == nil || wanted(v) {
-					e, err := parseEvent(v)
-					if err != nil {
-						return false, err
+				keys, size, start = keys+1, size+len(v), n+1
+				err := readBlock(n, v, func(e bastion.Event) bool {
+					if e.Seq >= from && (wanted == nil || wanted(e)) {
+						page = append(page, e)
 					}
-					page = append(page, e)
+					return true
+				})
+				if err != nil {
+					return false, fmt.Errorf("reading the events from number %d on: %w", n, err)
 				}
-				full = keys == pageKeys || size >= pageBytes
+				full = keys >= pageKeys || size >= pageBytes || len(page) >= pageEvents
 				return !full, nil
 			})
 		})
@@ -267,12 +285,19 @@ func (a *Archive) each(ctx context.Context, bucket string, prefix []byte, from u
 		if !full {
 			return nil
 		}
-		from = next
 	}
 }
 
-// maxHistory is how many entries History looks at in search of different ones.
-const maxHistory = 50_000
+// blockNumber is the number at the end of a key that has nothing else after the prefix.
+func blockNumber(k, prefix []byte) (n uint64, ok bool) {
+	if !hasPrefix(k, prefix) || len(k) != len(prefix)+numberSize {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(k[len(prefix):]), true
+}
+
+// maxHistory is how many events History looks at in search of different texts.
+const maxHistory = 100_000
 
 // History implements [bastion.Archive]. A limit of 0 means 100. Where the same
 // text ran several times, its newest run counts.
@@ -286,39 +311,50 @@ func (a *Archive) History(ctx context.Context, who, target string, limit int) ([
 	if limit == 0 {
 		limit = 100
 	}
+	a.settle(func(r *Recorder) bool { return r.whoID == who })
 	prefix := digest(who, target)
 	from := highest(prefix)
-	seen := map[[32]byte]bool{}
-	var texts []string
-	for looked := 0; from != nil && len(texts) < limit && looked < maxHistory; {
+	seen := map[string]bool{}
+	var texts []string // newest first
+	for looked := uint64(0); from != nil && len(texts) < limit && looked < maxHistory; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		err := a.db.View(func(tx store.Tx) error {
 			start, keys, size := from, 0, 0
 			from = nil
-			return tx.ScanBack(historyBucket, start, func(k, v []byte) (bool, error) {
-				if !hasPrefix(k, prefix) || len(v) != 32 {
+			return tx.ScanBack(historyBucket, start, func(k, _ []byte) (bool, error) {
+				n, ok := blockNumber(k, prefix)
+				if !ok {
 					return false, nil
 				}
 				if bytes.Equal(k, start) {
 					return true, nil // the last of the page before
 				}
-				keys++
-				if h := [32]byte(v); !seen[h] {
-					e, err := parseEvent(tx.Get(eventBucket, k[len(prefix):]))
-					if err != nil {
-						return false, err
+				v := tx.Get(blockBucket, number(n))
+				var block []string // oldest first
+				err := readBlock(n, v, func(e bastion.Event) bool {
+					looked++
+					if said(&e) && e.Target == target && (len(block) == 0 || block[len(block)-1] != e.Text) {
+						block = append(block, e.Text)
 					}
-					seen[h] = true
-					texts = append(texts, e.Text)
-					size += len(e.Text)
+					return true
+				})
+				if err != nil {
+					return false, err
 				}
+				for _, t := range slices.Backward(block) {
+					if !seen[t] && len(texts) < limit {
+						seen[t] = true
+						texts = append(texts, t)
+					}
+				}
+				keys, size = keys+1, size+len(v)
 				if keys == pageKeys || size >= pageBytes {
-					from, looked = bytes.Clone(k), looked+keys
+					from = bytes.Clone(k)
 					return false, nil
 				}
-				return len(texts) < limit, nil
+				return len(texts) < limit && looked < maxHistory, nil
 			})
 		})
 		if err != nil {

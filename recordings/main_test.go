@@ -56,7 +56,7 @@ func open(t testing.TB) (*store.DB, *recordings.Archive) {
 			t.Error(err)
 		}
 	})
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,4 +159,11 @@ func ids(rs []bastion.Recording) (s []string) {
 		s = append(s, r.ID)
 	}
 	return s
+}
+
+func (*neighbours) Terms(bastion.Identity, bastion.Target) []bastion.Terms { return nil }
+func (*neighbours) Conflict(bastion.Identity) error                        { return nil }
+
+func (*neighbours) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) {
+	return nil, nil
 }

@@ -1,9 +1,9 @@
 // Package recordings keeps the proof of what happened: one log of events for
 // the whole bastion, and for each session a recording of what the person saw.
 //
-// What a person is about to see is out of the process's hands before it is
-// shown, and what a target is about to execute is on disk before it is sent, so
-// that a recording is never behind either.
+// What a person is about to see, and what a target is about to execute, is out of
+// the process's hands before it is shown or sent, so that a recording is never
+// behind what the death of the process leaves.
 package recordings
 
 import (
@@ -22,26 +22,44 @@ import (
 // numbers do. Names of people and targets stand in keys as hashes of one
 // length: no name can pass for the beginning of another.
 const (
-	eventBucket   = "recordings.event"             // number → event
-	sessionBucket = "recordings.event.session"     // session, 0, number
-	personBucket  = "recordings.event.person"      // person, number
-	historyBucket = "recordings.event.history"     // person and target, number → hash of the text
+	blockBucket   = "recordings.block"             // number of its first event → block of events
+	sessionBucket = "recordings.block.session"     // session, 0, number of a block
+	personBucket  = "recordings.block.person"      // person, number of a block
+	historyBucket = "recordings.block.history"     // person and target, number of a block with statements
 	metaBucket    = "recordings.recording"         // start, session → recording
 	ownerBucket   = "recordings.recording.person"  // person, start, session
 	idBucket      = "recordings.recording.session" // session → key in metaBucket
 	liveBucket    = "recordings.recording.live"    // session → key in metaBucket
-	chunkBucket   = "recordings.chunk"             // session, 0, number → chunk
-	spoolBucket   = "recordings.spool"             // session that lives → number of the next frame to fold
+	tallyBucket   = "recordings.recording.tally"   // session that lives → tally
+	recordBucket  = "recordings.shown"             // session, 0, number → chunks
 	peopleBucket  = "recordings.people"            // person → identity's ID
 	boundBucket   = "recordings.bound"             // "longest" → length of the longest recording
+	layoutBucket  = "recordings.layout"            // "layout" → layout
+
+	// layout changes when the rest is not to be read as before.
+	layout = "2"
+	// firstBucket is where layout 1, which did not yet say so, had its events.
+	firstBucket = "recordings.event"
 )
+
+// Config is what an archive is made of. Every field is needed but those that say so.
+type Config struct {
+	DB  *store.DB        // that nobody else has open
+	Dir string           // directory of spools, of which no other use is made
+	Now func() time.Time // the clock
+	// Sync makes each event but a result wait for the disk. Without it, events are
+	// on disk a fifth of a second later. It may be left out.
+	Sync bool
+}
 
 // Archive keeps recordings and events. It implements [bastion.Archive]. The zero
 // Archive refuses. It is safe for concurrent use.
 type Archive struct {
-	db  *store.DB
-	dir string // of spools
-	now func() time.Time
+	db   *store.DB
+	dir  string // of spools
+	now  func() time.Time
+	sync bool
+	open func(path string) (file, error) // makes a spool
 
 	mu   sync.Mutex // guards what follows
 	live map[string]*Recorder
@@ -49,17 +67,20 @@ type Archive struct {
 
 var errZero = errors.New("internal error: an archive or recorder that was not opened")
 
-// New opens the archive in a store that nobody else has open, with a directory
-// of its own for spools, which it makes if need be; it refuses one that others
-// than the owner may enter. Recordings that were never sealed, because the
-// bastion died, take in what their spools hold, and are sealed as broken: they
-// end with the last thing that they hold.
-func New(db *store.DB, dir string, now func() time.Time) (*Archive, error) {
-	if db == nil || dir == "" || now == nil {
+// New opens the archive. It makes the directory of spools if need be, and refuses
+// one that others than the owner may enter, as it refuses a store of another
+// layout. Recordings that were never sealed, because the bastion died, take in
+// what their spools hold, and are sealed as broken: they end with the last thing
+// that they hold.
+func New(c Config) (*Archive, error) {
+	if c.DB == nil || c.Dir == "" || c.Now == nil {
 		return nil, errZero
 	}
-	a := &Archive{db: db, dir: dir, now: now, live: map[string]*Recorder{}}
-	err := prepare(dir)
+	a := &Archive{db: c.DB, dir: c.Dir, now: c.Now, sync: c.Sync, open: create, live: map[string]*Recorder{}}
+	err := a.db.Update(claim)
+	if err == nil {
+		err = prepare(a.dir)
+	}
 	if err == nil {
 		err = a.sealDead()
 	}
@@ -69,6 +90,26 @@ func New(db *store.DB, dir string, now func() time.Time) (*Archive, error) {
 	return a, nil
 }
 
+// claim writes the layout into a store without recordings, and refuses another one.
+func claim(tx store.Tx) error {
+	v := tx.Get(layoutBucket, []byte("layout"))
+	if v == nil {
+		empty := true
+		err := tx.Scan(firstBucket, nil, func(_, _ []byte) (bool, error) { empty = false; return false, nil })
+		if err != nil {
+			return err
+		}
+		if empty {
+			return tx.Put(layoutBucket, []byte("layout"), []byte(layout))
+		}
+		v = []byte("1")
+	}
+	if string(v) != layout {
+		return fmt.Errorf("this store keeps recordings in layout %q, and this version of sallyport reads layout %q; read them with the version that wrote them, and give this one a new state directory", v, layout)
+	}
+	return nil
+}
+
 // recorder returns the recorder of a session that lives, or nil.
 func (a *Archive) recorder(id string) *Recorder {
 	a.mu.Lock()
@@ -76,20 +117,23 @@ func (a *Archive) recorder(id string) *Recorder {
 	return a.live[id]
 }
 
-// entry is a recording as it is kept. While it lives, Length and Bytes are in
-// its last chunk alone, so that output need not write the entry each time.
+// entry is a recording as it is kept. While it lives, its tally has what changes.
 type entry struct {
 	bastion.Recording
 	Votes int `json:"votes,omitempty"`
-	// Asking are digests of operations that were asked for and whose approval was
-	// not used yet: they are decided once more, and counted once.
-	Asking []string `json:"asking,omitempty"`
 }
 
 // busy reports whether the session did more than look around.
 func (e entry) busy() bool { return len(e.Targets) > 0 || e.Votes > 0 }
 
-// load returns the entry of a session and its key, or a nil key.
+// count counts in a recording that is sealed.
+func (e *entry) count(c counted) {
+	t := tally{operations: uint64(e.Operations), denied: uint64(e.Denied), asked: uint64(e.Asked), votes: uint64(e.Votes), targets: e.Targets}
+	t.count(c)
+	e.Operations, e.Denied, e.Asked, e.Votes, e.Targets = int(t.operations), int(t.denied), int(t.asked), int(t.votes), t.targets
+}
+
+// load returns the entry of a session as it is now, and its key, or a nil key.
 func load(tx store.Tx, id string) (key []byte, e entry, err error) {
 	if checkID(id) != nil {
 		return nil, e, nil
@@ -98,7 +142,13 @@ func load(tx store.Tx, id string) (key []byte, e entry, err error) {
 	if key == nil {
 		return nil, e, nil
 	}
-	e, err = decode(tx.Get(metaBucket, key))
+	if e, err = decode(tx.Get(metaBucket, key)); err != nil || !e.End.IsZero() {
+		return key, e, err
+	}
+	t, ok, err := loadTally(tx, id)
+	if ok {
+		t.describe(&e)
+	}
 	return key, e, err
 }
 
@@ -128,13 +178,10 @@ func seal(tx store.Tx, id string, length time.Duration, broken bool) error {
 	if key == nil {
 		return unknown(id)
 	}
-	if err := measure(tx, &e); err != nil {
-		return err
-	}
 	if !broken || length > e.Length {
 		e.Length = length
 	}
-	e.End, e.Broken, e.Asking = e.Start.Add(e.Length), broken, nil
+	e.End, e.Broken = e.Start.Add(e.Length), broken
 	if err := save(tx, key, e); err != nil {
 		return err
 	}
@@ -143,7 +190,7 @@ func seal(tx store.Tx, id string, length time.Duration, broken bool) error {
 			return err
 		}
 	}
-	if err := tx.Delete(spoolBucket, []byte(id)); err != nil {
+	if err := tx.Delete(tallyBucket, []byte(id)); err != nil {
 		return err
 	}
 	return tx.Delete(liveBucket, []byte(id))
@@ -153,54 +200,8 @@ func unknown(id string) error {
 	return fmt.Errorf("internal error: recording %q has no description", id)
 }
 
-// measure sets Length and Bytes from what the recording holds.
-func measure(tx store.Tx, e *entry) error {
-	prefix := sessionPrefix(e.ID)
-	if k, v := last(tx, chunkBucket, prefix); k != nil {
-		c, err := parseChunk(v)
-		if err != nil {
-			return damaged(e.ID, err)
-		}
-		e.Length, e.Bytes = max(e.Length, c.at), c.total
-	}
-	if k, _ := last(tx, sessionBucket, prefix); k != nil {
-		ev, err := parseEvent(tx.Get(eventBucket, k[len(prefix):]))
-		if err != nil {
-			return err
-		}
-		e.Length = max(e.Length, ev.Offset)
-	}
-	return nil
-}
-
 func damaged(id string, err error) error {
 	return fmt.Errorf("the recording of session %s is damaged: %w", id, err)
-}
-
-// last returns the last pair whose key is the prefix and a number, or nil. It
-// asks forwards, halving what is left, because a scan backwards is not to be had
-// in a transaction that writes.
-func last(tx store.Tx, bucket string, prefix []byte) (key, value []byte) {
-	from := func(n uint64) (k, v []byte) {
-		// The function that is called returns no error, and a scan has none of its own.
-		_ = tx.Scan(bucket, numbered(prefix, n), func(fk, fv []byte) (bool, error) {
-			if hasPrefix(fk, prefix) {
-				k, v = fk, fv
-			}
-			return false, nil
-		})
-		return k, v
-	}
-	low, high := uint64(0), uint64(1<<64-1) // there is one from low on, if there is any
-	for low < high {
-		middle := low + (high-low)/2 + 1
-		if k, _ := from(middle); k != nil {
-			low = middle
-		} else {
-			high = middle - 1
-		}
-	}
-	return from(low)
 }
 
 // checkID refuses names of sessions that could be mistaken for another key.

@@ -186,8 +186,8 @@ func TestZeroRefuses(t *testing.T) {
 	_, listErr := a.Recordings(t.Context(), bastion.Scope{}, bastion.RecordingFilter{})
 	_, replayErr := a.Replay(t.Context(), bastion.Scope{}, "s")
 	_, historyErr := a.History(t.Context(), alice.ID(), "t", 1)
-	_, newErr := recordings.New(nil, t.TempDir(), time.Now)
-	for i, err := range []error{r.Output([]byte("x")), r.Event(bastion.Event{Kind: bastion.EventStart, At: time.Now()}), r.Resize(1, 1), r.Close(),
+	_, newErr := recordings.New(recordings.Config{Dir: t.TempDir(), Now: time.Now})
+	for i, err := range []error{r.Output([]byte("x")), r.Event(bastion.Event{Kind: bastion.EventStart, At: time.Now()}), r.Resize(1, 1), r.Flush(), r.Note([]byte("x")), r.Close(),
 		startErr, listErr, replayErr, historyErr, newErr, a.Events(t.Context(), bastion.Scope{}, 0, func(bastion.Event) bool { return true })} {
 		if err == nil {
 			t.Errorf("zero value %d did not refuse", i)
@@ -241,7 +241,7 @@ func TestClockSetBack(t *testing.T) {
 	db, _ := open(t)
 	wall := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	now := wall
-	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), func() time.Time { return now })
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(t.TempDir(), "spool"), Now: func() time.Time { return now }})
 	must(t, err)
 	r := start(t, a, "s", alice)
 	for _, at := range []time.Duration{time.Second, 2 * time.Second, -time.Hour, -time.Hour + time.Second, -2 * time.Hour, -2*time.Hour + time.Second} {
@@ -273,7 +273,7 @@ func TestClockSetBack(t *testing.T) {
 func TestStoreClosed(t *testing.T) {
 	db, err := store.Open(t.TempDir())
 	must(t, err)
-	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(t.TempDir(), "spool"), Now: time.Now})
 	must(t, err)
 	r := start(t, a, "s", alice)
 	must(t, r.Output([]byte("x")))
@@ -302,7 +302,7 @@ func TestUnsealed(t *testing.T) {
 	must(t, err)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), clock)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: clock})
 	must(t, err)
 	out, event, empty, sealed := start(t, a, "out", alice), start(t, a, "event", alice), start(t, a, "empty", alice), start(t, a, "sealed", alice)
 	now = now.Add(5 * time.Second)
@@ -319,7 +319,7 @@ func TestUnsealed(t *testing.T) {
 	db, err = store.Open(dir)
 	must(t, err)
 	defer db.Close()
-	a, err = recordings.New(db, filepath.Join(dir, "spool"), clock)
+	a, err = recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: clock})
 	must(t, err)
 	list, err := a.Recordings(t.Context(), scope(t, axel, true), bastion.RecordingFilter{All: true})
 	must(t, err)
@@ -340,7 +340,7 @@ func TestFilter(t *testing.T) {
 	db, _ := open(t)
 	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	now := day
-	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), func() time.Time { return now })
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(t.TempDir(), "spool"), Now: func() time.Time { return now }})
 	must(t, err)
 	// Each runs for an hour but "long", which began first and lives.
 	record := func(id string, who bastion.Identity, at time.Time, events ...bastion.Event) bastion.Recorder {
@@ -584,7 +584,7 @@ func TestAppendIsPartOfTheTransaction(t *testing.T) {
 func TestReplayHoldsNoTransaction(t *testing.T) {
 	db, err := store.Open(t.TempDir())
 	must(t, err)
-	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(t.TempDir(), "spool"), Now: time.Now})
 	must(t, err)
 	r := start(t, a, "s", alice)
 	for range 3000 {
@@ -605,35 +605,43 @@ func TestReplayHoldsNoTransaction(t *testing.T) {
 
 // A recording from which something was taken is not shown as if it were whole.
 func TestDamaged(t *testing.T) {
-	const bucket = "recordings.chunk"
+	const bucket, records = "recordings.shown", 60
 	key := func(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte("s\x00"), n) }
 	for name, harm := range map[string]func(store.Tx) error{
 		"first":  func(tx store.Tx) error { return tx.Delete(bucket, key(0)) },
-		"middle": func(tx store.Tx) error { return tx.Delete(bucket, key(600)) },
-		"last":   func(tx store.Tx) error { return tx.Delete(bucket, key(999)) },
+		"middle": func(tx store.Tx) error { return tx.Delete(bucket, key(30)) },
+		"last":   func(tx store.Tx) error { return tx.Delete(bucket, key(records-1)) },
 		"all": func(tx store.Tx) error {
-			for n := range uint64(1000) {
+			for n := range uint64(records) {
 				if err := tx.Delete(bucket, key(n)); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
-		"cut":     func(tx store.Tx) error { return tx.Put(bucket, key(600), []byte("o123")) },
-		"unknown": func(tx store.Tx) error { return tx.Put(bucket, key(600), bytes.Repeat([]byte("x"), 40)) },
+		"cut": func(tx store.Tx) error { return tx.Put(bucket, key(30), []byte("123")) },
+		"changed": func(tx store.Tx) error {
+			v := bytes.Clone(tx.Get(bucket, key(30)))
+			v[len(v)-1] ^= 1
+			return tx.Put(bucket, key(30), v)
+		},
+		"another": func(tx store.Tx) error { return tx.Put(bucket, key(30), tx.Get(bucket, key(31))[:0]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, a := open(t)
 			r := start(t, a, "s", alice)
 			for _, other := range []string{"r", "s1", "t"} { // their chunks lie beside it
-				must(t, start(t, a, other, alice).Output([]byte("x")))
+				o := start(t, a, other, alice)
+				must(t, o.Output([]byte("x")))
+				must(t, o.Flush())
 			}
-			for range 1000 {
+			for range records {
 				must(t, r.Output([]byte("x")))
+				must(t, r.Flush())
 			}
 			must(t, r.Close())
 			p := replay(t, a, scope(t, alice, false), "s")
-			if n := len(chunks(t, p)); n != 1000 {
+			if n := len(chunks(t, p)); n != records {
 				t.Fatalf("%d chunks before the harm", n)
 			}
 			must(t, db.Update(harm))

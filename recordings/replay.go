@@ -27,6 +27,7 @@ func (a *Archive) Recordings(ctx context.Context, s bastion.Scope, f bastion.Rec
 	if limit <= 0 {
 		limit = 100
 	}
+	a.settleScope(s)
 	var found []bastion.Recording
 	sc := scan{scope: s, f: f, person: strings.ToLower(f.Person), rawPerson: inJSON(strings.ToLower(f.Person)), target: inJSON(f.Target)}
 	for !sc.done {
@@ -57,16 +58,15 @@ func (a *Archive) Recordings(ctx context.Context, s bastion.Scope, f bastion.Rec
 
 // says reports whether a statement of the session contains the text.
 func (a *Archive) says(ctx context.Context, id, text string) (bool, error) {
-	text, found := strings.ToLower(text), false
-	raw := inJSON(text)
-	// Most events are passed over by their bytes, which is ten times as fast as
-	// reading them.
-	wanted := func(v []byte) bool { return bytes.Contains(bytes.ToLower(v), raw) }
-	err := a.each(ctx, sessionBucket, sessionPrefix(id), 0, wanted, func(e bastion.Event) bool {
-		statement := e.Kind == bastion.EventDecision || e.Kind == bastion.EventUnread
-		found = statement && strings.Contains(strings.ToLower(e.Text), text)
-		return !found
-	})
+	text, last, found := strings.ToLower(text), "", false
+	wanted := func(e bastion.Event) bool {
+		if e.Kind != bastion.EventDecision && e.Kind != bastion.EventUnread || e.Text == last {
+			return false
+		}
+		last = e.Text // which often comes again
+		return strings.Contains(strings.ToLower(e.Text), text)
+	}
+	err := a.each(ctx, sessionBucket, sessionPrefix(id), 0, wanted, func(bastion.Event) bool { found = true; return false })
 	return found, err
 }
 
@@ -89,6 +89,8 @@ type scan struct {
 
 	from []byte // where the page before ended; nil at the start
 	done bool
+
+	live map[string]tally // of sessions that live, during a page
 }
 
 func (sc *scan) page(db *store.DB, limit int) (page []bastion.Recording, err error) {
@@ -105,6 +107,9 @@ func (sc *scan) page(db *store.DB, limit int) (page []bastion.Recording, err err
 		}
 		oldest, err := sc.oldest(tx)
 		if err != nil {
+			return err
+		}
+		if sc.live, err = lives(tx); err != nil {
 			return err
 		}
 		start := sc.from
@@ -129,7 +134,7 @@ func (sc *scan) page(db *store.DB, limit int) (page []bastion.Recording, err err
 			if parseStart(key).Before(oldest) {
 				return false, nil
 			}
-			r, ok, err := sc.match(tx, v)
+			r, ok, err := sc.match(key, v)
 			if err != nil {
 				return false, err
 			}
@@ -167,15 +172,32 @@ func (sc *scan) oldest(tx store.Tx) (time.Time, error) {
 	return t, err
 }
 
+// lives returns what living recordings have.
+func lives(tx store.Tx) (map[string]tally, error) {
+	m := map[string]tally{}
+	err := tx.Scan(tallyBucket, nil, func(k, v []byte) (more bool, err error) {
+		m[string(k)], err = parseTally(v)
+		return true, err
+	})
+	return m, err
+}
+
 // match reads a kept recording and applies the filter, but for Text.
-func (sc *scan) match(tx store.Tx, v []byte) (r bastion.Recording, ok bool, err error) {
+func (sc *scan) match(key, v []byte) (r bastion.Recording, ok bool, err error) {
+	if len(key) < startSize {
+		return r, false, errors.New("the list of recordings is damaged")
+	}
+	t, live := sc.live[string(key[startSize:])]
 	// Most are passed over by their bytes, unread.
-	if sc.f.Target != "" && !bytes.Contains(v, sc.target) || sc.person != "" && !bytes.Contains(bytes.ToLower(v), sc.rawPerson) {
+	if !live && sc.f.Target != "" && !bytes.Contains(v, sc.target) || sc.person != "" && !bytes.Contains(bytes.ToLower(v), sc.rawPerson) {
 		return r, false, nil
 	}
 	e, err := decode(v)
 	if err != nil {
 		return r, false, err
+	}
+	if live {
+		t.describe(&e)
 	}
 	switch {
 	case !sc.scope.Covers(e.Who.ID()),
@@ -185,10 +207,7 @@ func (sc *scan) match(tx store.Tx, v []byte) (r bastion.Recording, ok bool, err 
 		!sc.f.Since.IsZero() && !e.End.IsZero() && e.End.Before(sc.f.Since):
 		return r, false, nil
 	}
-	if e.End.IsZero() {
-		err = measure(tx, &e)
-	}
-	return e.Recording, err == nil, err
+	return e.Recording, true, nil
 }
 
 // Replay implements [bastion.Archive]. A recording of somebody outside of the
@@ -204,8 +223,7 @@ func (a *Archive) Replay(ctx context.Context, s bastion.Scope, id string) (basti
 		return nil, err
 	}
 	if live := a.recorder(id); live != nil && e.End.IsZero() {
-		// A failure is for its session to end with. What is in the store can be shown.
-		_ = live.fold()
+		_ = live.fold() // whose failure is for its session to end with, as in settle
 		if e, err = a.entry(s, id); err != nil {
 			return nil, err
 		}
@@ -233,9 +251,6 @@ func (a *Archive) entry(s bastion.Scope, id string) (e entry, err error) {
 			return bastion.ErrNotFound
 		}
 		e = found
-		if e.End.IsZero() {
-			return measure(tx, &e)
-		}
 		return nil
 	})
 	return e, err
@@ -248,7 +263,7 @@ type replay struct {
 	events    []bastion.Event
 
 	page   []bastion.Chunk
-	next   uint64 // number of the first chunk after the page
+	next   uint64 // number of the first record after the page
 	total  int64  // bytes of output before it
 	closed bool
 }
@@ -289,25 +304,27 @@ func (r *replay) read() error {
 	prefix := sessionPrefix(r.recording.ID)
 	return r.a.db.View(func(tx store.Tx) error {
 		size := 0
-		return tx.Scan(chunkBucket, numbered(prefix, r.next), func(k, v []byte) (bool, error) {
+		return tx.Scan(recordBucket, numbered(prefix, r.next), func(k, v []byte) (bool, error) {
 			if !hasPrefix(k, prefix) {
 				return false, nil
 			}
 			if !bytes.Equal(k[len(prefix):], number(r.next)) {
-				return false, damaged(r.recording.ID, errors.New("a chunk is missing"))
+				return false, damaged(r.recording.ID, errors.New("a part is missing"))
 			}
-			c, err := parseChunk(v)
+			err := readRecord(v, func(c chunk) {
+				piece := bastion.Chunk{At: c.at}
+				if c.kind == sizeChunk {
+					piece.Width, piece.Height = int(binary.BigEndian.Uint32(c.body)), int(binary.BigEndian.Uint32(c.body[4:]))
+				} else {
+					piece.Output = bytes.Clone(c.body)
+					r.total += int64(len(c.body))
+				}
+				r.page = append(r.page, piece)
+			})
 			if err != nil {
 				return false, damaged(r.recording.ID, err)
 			}
-			piece := bastion.Chunk{At: c.at}
-			if c.kind == sizeChunk {
-				piece.Width, piece.Height = int(binary.BigEndian.Uint32(c.body)), int(binary.BigEndian.Uint32(c.body[4:]))
-			} else {
-				piece.Output = bytes.Clone(c.body)
-			}
-			r.page = append(r.page, piece)
-			r.next, r.total = r.next+1, c.total
+			r.next++
 			size += len(v)
 			return len(r.page) < pageKeys && size < pageBytes, nil
 		})

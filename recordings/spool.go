@@ -3,7 +3,6 @@ package recordings
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -18,9 +17,9 @@ import (
 	"github.com/sallyport/sallyport/bastion/store"
 )
 
-// A spool is a file per session that takes what need not be synced yet: one
-// write, after which it outlives the process, in the kernel's hands. It is
-// folded into the store from time to time, and nobody reads it but to fold it.
+// A spool is a file per session that takes what is recorded: one write, after
+// which it outlives the process, in the kernel's hands. It is folded into the
+// store from time to time, and nobody reads it but to fold it.
 //
 // A spool is a row of frames, only ever appended to and emptied as a whole:
 //
@@ -28,16 +27,17 @@ import (
 //	number                   8 bytes, from 0, without gaps
 //	checksum of the body     4 bytes, CRC-32C
 //	checksum of the above    4 bytes, CRC-32C of the session's name and the 16 bytes
-//	body                     a chunk, or eventFrame and an event in JSON
+//	body                     a chunk, or eventFrame and an event in its run
 //
 // With the header's own checksum, a frame that the death of the process cut
 // short can be told from one whose length was damaged. The store keeps the
 // number of the next frame to fold, written in the transaction that folds: what
 // was folded and not yet removed is not folded again, whenever the process dies.
+// Each fold takes whole runs of events.
 //
-// The spool and its directory are never synced: a spool owes nothing to the
-// death of the machine, and one that such a death brings back after its removal
-// belongs to a sealed recording, or holds only numbers that were folded.
+// What must survive the death of the machine is folded soon. A spool is synced
+// only where events may not wait for that. One that such a death brings back after
+// its removal belongs to a sealed recording, or holds only numbers that were folded.
 const (
 	eventFrame  = 'e'
 	frameHeader = 20
@@ -54,13 +54,15 @@ const (
 	// takes one more frame or one more write.
 	maxSpool = spoolSize + maxFrame + writeSize
 	// emptySize is from where a spool that was folded is emptied. A smaller one is
-	// left, to spare the system the trouble after each event.
+	// left, to spare the system the trouble after each fold.
 	emptySize = 64 << 10
+	// heldSize is how much waits in memory at most for the next write, in bytes, but
+	// for the frame that reaches it.
+	heldSize = 32 << 10
 
-	// How long output and results wait in the spool at most, for as long as the
-	// store works.
+	// How long output and events are out of the store at most, for as long as it works.
 	outputDelay = 2 * time.Second
-	resultDelay = 200 * time.Millisecond
+	eventDelay  = 200 * time.Millisecond
 
 	spoolSuffix = ".spool"
 )
@@ -102,39 +104,36 @@ type frame struct {
 	body   []byte
 }
 
-func checksum(session string, p []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum([]byte(session), table), table, p)
+func checksum(sum uint32, p []byte) uint32 { return crc32.Update(sum, castagnoli(), p) }
+
+// startFrame appends the header of a frame, as far as it is known.
+func startFrame(b []byte, number uint64) []byte {
+	b = append(b, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint64(b, number)
+	return append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
-// appendFrame appends a frame whose body is the parts, one after another.
-func appendFrame(b []byte, session string, number uint64, parts ...[]byte) []byte {
-	start, size := len(b), 0
-	for _, p := range parts {
-		size += len(p)
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(size))
-	b = binary.BigEndian.AppendUint64(b, number)
-	b = append(b, make([]byte, 8)...)
-	for _, p := range parts {
-		b = append(b, p...)
-	}
+// endFrame completes the frame that begins at start and ends with b. The sum is
+// the checksum of the session's name.
+func endFrame(b []byte, start int, sum uint32) []byte {
 	head := b[start:]
-	binary.BigEndian.PutUint32(head[12:], checksum("", head[frameHeader:]))
-	binary.BigEndian.PutUint32(head[16:], checksum(session, head[:16]))
+	binary.BigEndian.PutUint32(head, uint32(len(head)-frameHeader))
+	binary.BigEndian.PutUint32(head[12:], checksum(0, head[frameHeader:]))
+	binary.BigEndian.PutUint32(head[16:], checksum(sum, head[:16]))
 	return b
 }
 
 // parseFrames returns the frames of a session's spool up to the first that is
-// damaged, which the error tells, or cut short, of which torn is the length.
-func parseFrames(session string, b []byte) (frames []frame, torn int, err error) {
+// damaged, which the error tells, or cut short, of which torn is the length. The
+// sum is the checksum of the session's name.
+func parseFrames(sum uint32, b []byte) (frames []frame, torn int, err error) {
 	for at := 0; at < len(b); {
 		p := b[at:]
 		if len(p) < frameHeader {
 			return frames, len(p), nil
 		}
 		size := binary.BigEndian.Uint32(p)
-		if binary.BigEndian.Uint32(p[16:]) != checksum(session, p[:16]) || size == 0 || size > maxFrame {
+		if binary.BigEndian.Uint32(p[16:]) != checksum(sum, p[:16]) || size == 0 || size > maxFrame {
 			return frames, 0, fmt.Errorf("the frame at byte %d is damaged", at)
 		}
 		f := frame{number: binary.BigEndian.Uint64(p[4:])}
@@ -142,7 +141,7 @@ func parseFrames(session string, b []byte) (frames []frame, torn int, err error)
 			return frames, len(p), nil
 		}
 		f.body = p[frameHeader : frameHeader+size : frameHeader+size]
-		if binary.BigEndian.Uint32(p[12:]) != checksum("", f.body) {
+		if binary.BigEndian.Uint32(p[12:]) != checksum(0, f.body) {
 			return frames, 0, fmt.Errorf("the content of the frame at byte %d is damaged", at)
 		}
 		frames = append(frames, f)
@@ -151,84 +150,140 @@ func parseFrames(session string, b []byte) (frames []frame, torn int, err error)
 	return frames, 0, nil
 }
 
-// fold brings frames into the store, without those that are there already. It
-// stops at the first that does not fit what the store holds, which damage tells;
-// after an error the transaction must not be kept.
-func fold(tx store.Tx, id string, frames []frame) (damage, err error) {
-	if len(frames) == 0 {
-		return nil, nil
-	}
-	next := uint64(0)
-	if v := tx.Get(spoolBucket, []byte(id)); len(v) == numberSize {
-		next = binary.BigEndian.Uint64(v)
-	}
-	prefix, n, before := sessionPrefix(id), uint64(0), chunk{}
-	if k, v := last(tx, chunkBucket, prefix); k != nil {
-		n = binary.BigEndian.Uint64(k[len(prefix):]) + 1
-		if before, err = parseChunk(v); err != nil {
-			return damaged(id, err), nil
+// batch is what frames bring to the store, ready to be put there.
+type batch struct {
+	from, to place
+	offset   uint64 // of the last event, in nanoseconds
+	blocks   []block
+	counted  []counted
+	records  [][]byte
+}
+
+// gather reads frames that follow a place in a session, passing over those before
+// it. It stops at the first that does not fit, which damage tells.
+func gather(id string, frames []frame, from place) (b batch, damage error) {
+	b.from, b.to = from, from
+	var events runReader
+	var record []byte
+	var recordAt time.Duration
+	rest := 0
+	for _, f := range frames {
+		if f.body[0] == eventFrame {
+			rest += len(f.body)
 		}
 	}
-	first := next
 	for _, f := range frames {
-		if f.number < next {
+		if f.body[0] == eventFrame {
+			rest -= len(f.body)
+		}
+		if f.number < b.to.next {
 			continue
 		}
-		if f.number > next {
-			damage = fmt.Errorf("frame %d is missing", next)
+		if f.number > b.to.next {
+			damage = fmt.Errorf("frame %d is missing", b.to.next)
 			break
 		}
 		if f.body[0] == eventFrame {
-			var e bastion.Event
-			if e, damage = spooledEvent(id, f.body[1:]); damage != nil {
+			if damage = b.event(id, &events, f.body[1:], rest); damage != nil {
 				break
-			}
-			if err := Append(tx, e); err != nil {
-				return nil, err
 			}
 		} else {
-			if before, damage = following(before, f.body); damage != nil {
+			var c chunk
+			if c, damage = following(b.to, f.body); damage != nil {
 				break
 			}
-			if err := tx.Put(chunkBucket, numbered(prefix, n), f.body); err != nil {
-				return nil, err
+			if len(record) > 0 && len(record)+len(c.body) > recordSize {
+				b.records, record = append(b.records, finishRecord(record)), nil
 			}
-			n++
+			if len(record) == 0 {
+				recordAt = 0
+			}
+			record, recordAt = appendPiece(record, recordAt, c), c.at
+			b.to.at, b.to.bytes = uint64(c.at), c.total
 		}
-		next++
+		b.to.next++
 	}
-	if next == first {
-		return damage, nil
+	if len(record) > 0 {
+		b.records = append(b.records, finishRecord(record))
 	}
-	return damage, tx.Put(spoolBucket, []byte(id), number(next))
+	return b, damage
 }
 
-// spooledEvent reads an event that waited in a session's spool.
-func spooledEvent(id string, v []byte) (bastion.Event, error) {
-	e, err := parseEvent(v)
-	if err == nil {
-		err = check(e)
+// event reads an event that waited in a session's spool, with so many bytes after it.
+func (b *batch) event(id string, r *runReader, v []byte, rest int) error {
+	in := input{b: v}
+	e, first, err := r.next(&in)
+	if err == nil && len(in.b) > 0 {
+		err = errCut
 	}
-	if err == nil && e.Session != id {
-		err = errors.New("an event of another session")
+	if err != nil {
+		return fmt.Errorf("reading an event: %w", err)
 	}
-	return e, err
+	if err := check(e); err != nil {
+		return err
+	}
+	if e.Session != id {
+		return errors.New("an event of another session")
+	}
+	if first {
+		b.blocks = append(b.blocks, block{run: make([]byte, 0, len(v)+min(rest, runBytes))})
+	}
+	last := &b.blocks[len(b.blocks)-1]
+	last.run = append(last.run, v...)
+	last.events++
+	last.remember(&e)
+	if c, ok := counts(&e); ok {
+		b.counted = append(b.counted, c)
+	}
+	b.offset = max(b.offset, uint64(max(0, e.Offset)))
+	return nil
 }
 
-// following reads the chunk that comes after another one.
-func following(before chunk, v []byte) (chunk, error) {
+// following reads the chunk that comes after a place.
+func following(p place, v []byte) (chunk, error) {
 	c, err := parseChunk(v)
 	if err != nil {
 		return c, err
 	}
-	total := before.total
+	total := p.bytes
 	if c.kind == outputChunk {
-		total += int64(len(c.body))
+		total += uint64(len(c.body))
 	}
-	if c.at < before.at || c.total != total {
+	if uint64(c.at) < p.at || c.total != total {
 		return c, errors.New("a chunk that does not follow the one before")
 	}
 	return c, nil
+}
+
+// put brings a batch into the store, where it follows what the store has.
+func (b *batch) put(tx store.Tx, id, who string) error {
+	t, ok, err := loadTally(tx, id)
+	if err != nil {
+		return err
+	}
+	if !ok || t.place() != b.from {
+		return errors.New("internal error: somebody else folded or sealed the recording")
+	}
+	if b.to == b.from {
+		return nil
+	}
+	for i := range b.blocks {
+		if err := b.blocks[i].put(tx, id, who); err != nil {
+			return err
+		}
+	}
+	prefix := sessionPrefix(id)
+	for _, v := range b.records {
+		if err := tx.Put(recordBucket, numbered(prefix, t.records), v); err != nil {
+			return err
+		}
+		t.records++
+	}
+	for _, c := range b.counted {
+		t.count(c)
+	}
+	t.next, t.at, t.bytes, t.offset = b.to.next, b.to.at, b.to.bytes, max(t.offset, b.offset)
+	return t.save(tx, id)
 }
 
 // alarm says in the session's events that its recording lacks something. The
@@ -240,9 +295,6 @@ func alarm(tx store.Tx, id string, now time.Time, damage error) error {
 	}
 	if key == nil {
 		return unknown(id)
-	}
-	if err := measure(tx, &e); err != nil {
-		return err
 	}
 	return Append(tx, bastion.Event{At: now, Kind: bastion.EventAlarm, Session: id, Name: "sallyport", Offset: max(e.Length, 1),
 		Error: fmt.Sprintf("part of this recording may be lost: its spool cannot be read to the end: %v", damage)})
@@ -273,7 +325,7 @@ func left(dir, id string) (leftover, error) {
 		return l, err
 	}
 	l.size = len(b)
-	l.frames, _, l.damage = parseFrames(id, b)
+	l.frames, _, l.damage = parseFrames(checksum(0, []byte(id)), b)
 	if len(b) > maxSpool && l.damage == nil {
 		l.damage = errors.New("the file is larger than a spool becomes")
 	}
@@ -317,14 +369,25 @@ func (a *Archive) sealDead() error {
 
 func sealLeft(tx store.Tx, now time.Time, batch []leftover) error {
 	for _, l := range batch {
-		damage, err := fold(tx, l.id, l.frames)
+		_, e, err := load(tx, l.id)
 		if err != nil {
+			return err
+		}
+		t, ok, err := loadTally(tx, l.id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return unknown(l.id)
+		}
+		b, damage := gather(l.id, l.frames, t.place())
+		if err := b.put(tx, l.id, e.Who.ID()); err != nil {
 			return err
 		}
 		if damage == nil {
 			damage = l.damage
 		}
-		if damage == errMissing && tx.Get(spoolBucket, []byte(l.id)) == nil {
+		if damage == errMissing && t.next == 0 {
 			damage = nil // the session wrote nothing, or the machine died soon after it did
 		}
 		if damage != nil {
@@ -363,11 +426,4 @@ func (a *Archive) sweep() error {
 		}
 	}
 	return nil
-}
-
-// encodeEvent is an event as the body of a frame, after its kind. ok is false
-// for one that is too large.
-func encodeEvent(e bastion.Event) (v []byte, ok bool, err error) {
-	v, err = json.Marshal(e)
-	return v, err == nil && len(v) < maxFrame, err
 }

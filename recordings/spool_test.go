@@ -26,7 +26,7 @@ func openIn(t testing.TB, dir string) (*store.DB, *recordings.Archive) {
 	t.Helper()
 	db, err := store.Open(dir)
 	must(t, err)
-	a, err := recordings.New(db, filepath.Join(dir, "spool"), time.Now)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(dir, "spool"), Now: time.Now})
 	must(t, err)
 	return db, a
 }
@@ -80,80 +80,106 @@ func spools(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// What a person sees, and how a statement ended, does not wait for the disk,
-// not even while the same session waits for it with a decision.
-func TestOutputDoesNotWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		db, a := openIn(t, t.TempDir())
-		r := start(t, a, "s", alice)
-		held, release := make(chan struct{}), make(chan struct{})
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			if err := db.Update(func(store.Tx) error { close(held); <-release; return nil }); err != nil {
-				t.Error(err)
-			}
+// What a session records does not wait for the disk, not even while the store is
+// busy. What must, does.
+func TestNothingWaits(t *testing.T) {
+	for name, last := range map[string]func(bastion.Recorder) error{
+		"flush": bastion.Recorder.Flush,
+		"start": func(r bastion.Recorder) error {
+			return r.Event(bastion.Event{At: time.Now(), Kind: bastion.EventStart})
+		},
+		"end": func(r bastion.Recorder) error {
+			return r.Event(bastion.Event{At: time.Now(), Kind: bastion.EventEnd})
+		},
+		"close": bastion.Recorder.Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				db, a := openIn(t, t.TempDir())
+				r := start(t, a, "s", alice)
+				held, release := make(chan struct{}), make(chan struct{})
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					if err := db.Update(func(store.Tx) error { close(held); <-release; return nil }); err != nil {
+						t.Error(err)
+					}
+				})
+				<-held
+				say := func(text string) {
+					t.Helper()
+					must(t, r.Event(decision("s", alice, "t", "allow", text)))
+					must(t, r.Output([]byte("echo ")))
+					must(t, r.Event(result("s", alice, 1)))
+					must(t, r.Note([]byte("note ")))
+					must(t, r.Resize(100, 30))
+				}
+				say("select 1")
+				done := false
+				wg.Go(func() {
+					if err := last(r); err != nil {
+						t.Error(err)
+					}
+					done = true
+				})
+				synctest.Wait() // it waits for the store
+				if done {
+					t.Error("it did not wait")
+				}
+				want := "decision result"
+				if name != "close" {
+					say("select 2")
+					want += " decision result"
+				}
+				close(release)
+				wg.Wait()
+				must(t, r.Close())
+				p := replay(t, a, scope(t, alice, false), "s")
+				var got []string
+				for _, k := range kinds(p.Events()) {
+					if !strings.HasPrefix(k, "session") {
+						got = append(got, k)
+					}
+				}
+				said := strings.Count(want, "decision")
+				if s := strings.Join(got, " "); s != want || output(t, p) != strings.Repeat("echo note ", said) {
+					t.Errorf("recorded: %q", s)
+				}
+				must(t, db.Close())
+			})
 		})
-		<-held
-		decided := false
-		wg.Go(func() {
-			if err := r.Event(decision("s", alice, "t", "allow", "select 1")); err != nil {
-				t.Error(err)
-			}
-			decided = true
-		})
-		synctest.Wait() // the decision waits for the store
-		must(t, r.Output([]byte("echo")))
-		must(t, r.Event(result("s", alice, 1)))
-		must(t, r.Resize(100, 30))
-		synctest.Wait()
-		if decided {
-			t.Error("the decision did not wait for its commit")
-		}
-		close(release)
-		wg.Wait()
-		must(t, r.Close())
-		p := replay(t, a, scope(t, alice, false), "s")
-		if got := kinds(p.Events()); !slices.Equal(got, []string{"decision", "result"}) || output(t, p) != "echo" {
-			t.Errorf("recorded: %q", got)
-		}
-		must(t, db.Close())
-	})
+	}
 }
 
 // The store takes in what waits after a while, although nothing else happens.
 func TestFoldInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, a := openIn(t, t.TempDir())
-		r, auditor := start(t, a, "s", alice), scope(t, axel, true)
-		results := func() (n int) {
-			must(t, a.Events(t.Context(), auditor, 0, func(bastion.Event) bool { n++; return true }))
-			return n
+		r := start(t, a, "s", alice)
+		time.Sleep(time.Millisecond)
+		blocks := func() int { return count(t, db, "recordings.block") }
+		shown := func() int { return count(t, db, "recordings.shown") }
+		for name, record := range map[string]func() error{
+			"decision": func() error { return r.Event(decision("s", alice, "t", "allow", "select 1")) },
+			"result":   func() error { return r.Event(result("s", alice, 1)) },
+			"note":     func() error { return r.Note([]byte("n")) },
+		} {
+			must(t, r.Output([]byte("x"))) // is in less of a hurry, and goes along
+			before, b := shown(), blocks()
+			must(t, record())
+			time.Sleep(recordings.EventDelay)
+			synctest.Wait()
+			if shown() != before+1 || blocks() != b+1 && name != "note" {
+				t.Errorf("%s: not folded in time", name)
+			}
 		}
-		for round := 1; round <= 3; round++ {
-			must(t, r.Output([]byte("x")))
-			time.Sleep(recordings.OutputDelay - 1)
-			synctest.Wait()
-			must(t, r.Output([]byte("y"))) // does not put it off
-			if n := count(t, db, "recordings.chunk"); n != 3*(round-1) {
-				t.Errorf("round %d: %d chunks before their time", round, n)
-			}
-			time.Sleep(time.Nanosecond)
-			synctest.Wait()
-			if n := count(t, db, "recordings.chunk"); n != 3*(round-1)+2 {
-				t.Errorf("round %d: %d chunks after their time", round, n)
-			}
-			must(t, r.Output([]byte("z")))
-			must(t, r.Event(result("s", alice, 1))) // is in more of a hurry, and takes z along
-			time.Sleep(recordings.ResultDelay - 1)
-			synctest.Wait()
-			if n := results(); n != round-1 {
-				t.Errorf("round %d: %d results before their time", round, n)
-			}
-			time.Sleep(time.Nanosecond)
-			synctest.Wait()
-			if n, c := results(), count(t, db, "recordings.chunk"); n != round || c != 3*round {
-				t.Errorf("round %d: %d results and %d chunks", round, n, c)
-			}
+		before := shown()
+		must(t, r.Output([]byte("x")))
+		time.Sleep(recordings.OutputDelay / 2)
+		must(t, r.Output([]byte("y"))) // does not put it off
+		time.Sleep(recordings.OutputDelay / 2)
+		synctest.Wait()
+		if shown() != before+1 {
+			t.Errorf("%d records of output after their time, want one", shown()-before)
 		}
 		must(t, r.Close())
 		must(t, db.Close())
@@ -164,7 +190,7 @@ func TestFoldInTime(t *testing.T) {
 func TestOrder(t *testing.T) {
 	db, _ := open(t)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	a, err := recordings.New(db, filepath.Join(t.TempDir(), "spool"), func() time.Time { return now })
+	a, err := recordings.New(recordings.Config{DB: db, Dir: filepath.Join(t.TempDir(), "spool"), Now: func() time.Time { return now }})
 	must(t, err)
 	r := start(t, a, "s", alice)
 	var want []string
@@ -238,6 +264,7 @@ func TestSpoolFile(t *testing.T) {
 			}
 		}
 		must(t, r.Event(decision(id, alice, "t", "allow", "x")))
+		must(t, r.Flush())
 		info, err := os.Stat(path)
 		must(t, err)
 		if info.Size() != 0 {
@@ -254,8 +281,8 @@ func TestSpoolFile(t *testing.T) {
 	if got := spools(t, dir); got != nil {
 		t.Errorf("spools after the end: %q", got)
 	}
-	if n := count(t, db, "recordings.spool"); n != 0 {
-		t.Errorf("the store remembers %d spools", n)
+	if n := count(t, db, "recordings.recording.tally"); n != 0 {
+		t.Errorf("the store remembers %d living sessions", n)
 	}
 	must(t, db.Close())
 }
@@ -267,7 +294,7 @@ func TestSpoolDirectory(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	for name, path := range map[string]string{"none": "", "others may enter": dir, "a file": file, "below a file": filepath.Join(file, "x")} {
-		if a, err := recordings.New(db, path, time.Now); err == nil || a != nil {
+		if a, err := recordings.New(recordings.Config{DB: db, Dir: path, Now: time.Now}); err == nil || a != nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
@@ -279,7 +306,8 @@ func script(t testing.TB, r bastion.Recorder, id string, who bastion.Identity) {
 	must(t, r.Event(decision(id, who, "t", "allow", "select 1")))
 	must(t, r.Output([]byte("one ")))
 	must(t, r.Event(result(id, who, 1)))
-	must(t, r.Event(decision(id, who, "t", "allow", "select 2"))) // folds, and leaves the file
+	must(t, r.Event(decision(id, who, "t", "allow", "select 2")))
+	must(t, r.Flush()) // folds, and leaves the file
 	must(t, r.Output([]byte("two ")))
 	must(t, r.Event(result(id, who, 2)))
 	must(t, r.Resize(100, 30))
@@ -293,7 +321,7 @@ func TestSpoolAfterDeath(t *testing.T) {
 	db, a := openIn(t, dir)
 	script(t, start(t, a, "s", alice), "s", alice)
 	script(t, start(t, a, "other", rita), "other", rita)
-	must(t, start(t, a, "silent", alice).Event(decision("silent", alice, "t", "allow", "x")))
+	must(t, start(t, a, "silent", alice).Event(bastion.Event{At: time.Now(), Kind: bastion.EventStart}))
 	died := crash(t, dir)
 	must(t, db.Close())
 	auditor := scope(t, axel, true)
@@ -303,9 +331,11 @@ func TestSpoolAfterDeath(t *testing.T) {
 	others, err := os.ReadFile(recordings.SpoolPath(filepath.Join(died, "spool"), "other"))
 	must(t, err)
 	frames, torn, err := recordings.ParseFrames("s", whole)
-	if len(frames) != 6 || torn != 0 || err != nil {
+	if len(frames) != 8 || torn != 0 || err != nil {
 		t.Fatalf("the spool has %d frames, %d bytes more, %v", len(frames), torn, err)
 	}
+	stranger, err := recordings.Run(result("other", rita, 1))
+	must(t, err)
 	var ends []int // of frames
 	at := 0
 	for _, f := range frames {
@@ -330,28 +360,30 @@ func TestSpoolAfterDeath(t *testing.T) {
 	}{
 		{"whole", whole, all, ""},
 		{"last frame cut in its body", whole[:len(whole)-1], most, ""},
-		{"last frame cut in its header", whole[:ends[4]+recordings.FrameHeader-1], most, ""},
-		{"cut to one byte of a frame", whole[:ends[3]+1], most, ""},
-		{"cut between frames", whole[:ends[1]], one, ""},
+		{"last frame cut in its header", whole[:ends[6]+recordings.FrameHeader-1], most, ""},
+		{"cut to one byte of a frame", whole[:ends[5]+1], most, ""},
+		{"cut between frames", whole[:ends[3]], one, ""},
 		{"empty", []byte{}, one, ""},
 		{"gone", nil, one, "missing"},
-		{"length of a frame", flip(ends[3]), most, "damaged"},
-		{"number of a frame", flip(ends[3] + 11), most, "damaged"},
-		{"sum of a frame", flip(ends[3] + 12), most, "damaged"},
-		{"sum of a header", flip(ends[3] + 16), most, "damaged"},
+		{"length of a frame", flip(ends[5]), most, "damaged"},
+		{"number of a frame", flip(ends[5] + 11), most, "damaged"},
+		{"sum of a frame", flip(ends[5] + 12), most, "damaged"},
+		{"sum of a header", flip(ends[5] + 16), most, "damaged"},
 		{"content of the last frame", flip(len(whole) - 1), most, "damaged"},
-		{"content of a frame before", flip(ends[2] - 1), one, "damaged"},
+		{"content of a frame before", flip(ends[4] - 1), one, "damaged"},
 		{"even of one that was folded", flip(ends[0] - 1), one, "damaged"},
 		{"zeros after it", append(slices.Clone(whole), make([]byte, 4096)...), all, "damaged"},
-		{"a frame left out", slices.Concat(whole[:ends[1]], whole[ends[2]:]), one, "frame 2 is missing"},
-		{"a frame twice", slices.Concat(whole[:ends[2]], whole[ends[1]:]), all, ""},
+		{"a frame left out", slices.Concat(whole[:ends[3]], whole[ends[4]:]), one, "frame 4 is missing"},
+		{"a frame twice", slices.Concat(whole[:ends[4]], whole[ends[3]:]), all, ""},
 		{"another session's", others, one, "damaged"},
 		{"too large", append(slices.Clone(whole), bytes.Repeat(whole[:ends[0]], recordings.MaxSpool/ends[0]+1)...), all, "larger"},
-		{"a chunk that does not follow", recordings.AppendFrame(slices.Clone(whole), "s", 6, append([]byte{'o'}, make([]byte, 17)...)), all, "does not follow"},
-		{"a chunk of no kind", recordings.AppendFrame(slices.Clone(whole), "s", 6, []byte{'x'}), all, "cut short"},
-		{"no event", recordings.AppendFrame(slices.Clone(whole), "s", 6, []byte("e{")), all, "reading an event"},
-		{"another's event", recordings.AppendFrame(slices.Clone(whole), "s", 6, []byte(`e{"kind":"result","at":"2026-03-01T12:00:00Z","session":"other"}`)), all, "another session"},
-		{"an event of no kind", recordings.AppendFrame(slices.Clone(whole), "s", 6, []byte(`e{"kind":"gossip"}`)), all, "unknown kind"},
+		{"a chunk that does not follow", recordings.AppendFrame(slices.Clone(whole), "s", 8, 'o', 0, 0), all, "does not follow"},
+		{"a chunk of no kind", recordings.AppendFrame(slices.Clone(whole), "s", 8, 'x', 0, 0), all, "no known kind"},
+		{"a chunk cut short", recordings.AppendFrame(slices.Clone(whole), "s", 8, 'o', 0x80), all, "cut short"},
+		{"no event", recordings.AppendFrame(slices.Clone(whole), "s", 8, []byte("e{")...), all, "reading an event"},
+		{"another's event", recordings.AppendFrame(slices.Clone(whole), "s", 8, append([]byte{'e'}, stranger...)...), all, "another session"},
+		{"an event and more", recordings.AppendFrame(slices.Clone(whole), "s", 8, append(append([]byte{'e'}, stranger...), 0)...), all, "reading an event"},
+		{"an event without its run", recordings.AppendFrame(slices.Clone(whole[:ends[3]]), "s", 4, append([]byte{'e', stranger[0] &^ 0x80}, stranger[1:]...)...), one, "reading an event"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := crash(t, died)
@@ -440,15 +472,16 @@ func TestSpoolDamagedInUse(t *testing.T) {
 			db, a := openIn(t, dir)
 			r := start(t, a, "s", alice)
 			must(t, r.Event(decision("s", alice, "t", "allow", "before")))
+			must(t, r.Flush())
 			for range 5 {
 				must(t, r.Output([]byte("abcdefghij")))
 			}
 			must(t, harm(recordings.SpoolPath(filepath.Join(dir, "spool"), "s")))
-			first := r.Event(decision("s", alice, "t", "allow", "after"))
+			first := r.Flush()
 			if first == nil {
-				t.Fatal("the decision was recorded, and what came before is lost")
+				t.Fatal("what came before is lost, and nobody said so")
 			}
-			for _, err := range []error{r.Output([]byte("x")), r.Event(result("s", alice, 1)), r.Resize(80, 24), r.Close(), r.Close()} {
+			for _, err := range []error{r.Event(decision("s", alice, "t", "allow", "after")), r.Flush(), r.Note([]byte("x")), r.Output([]byte("x")), r.Event(result("s", alice, 1)), r.Resize(80, 24), r.Close(), r.Close()} {
 				if err != first {
 					t.Errorf("after %v: %v", first, err)
 				}
@@ -481,8 +514,8 @@ func TestSpoolTaken(t *testing.T) {
 // FuzzSpool reads any bytes as a spool, as they are and after a sound frame. What
 // comes out are the very frames that went in, each with the sum that it claims.
 func FuzzSpool(f *testing.F) {
-	good := recordings.AppendFrame(nil, "s", 0, append([]byte{'o'}, make([]byte, 16)...), []byte("hello"))
-	good = recordings.AppendFrame(good, "s", 1, []byte("e"), []byte(`{"kind":"result"}`))
+	good := recordings.AppendFrame(nil, "s", 0, []byte("o\x00\x05hello")...)
+	good = recordings.AppendFrame(good, "s", 1, []byte("e\x8a\x00")...)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(good[:10])
@@ -490,8 +523,8 @@ func FuzzSpool(f *testing.F) {
 	f.Add(make([]byte, 100))
 	f.Add(bytes.Repeat([]byte{0xff}, 100))
 	f.Add(append([]byte{0, 0, 0}, good...))
-	f.Add(recordings.AppendFrame(nil, "t", 0, []byte("x")))
-	f.Add(recordings.AppendFrame(nil, "s", 1<<63, nil))
+	f.Add(recordings.AppendFrame(nil, "t", 0, 'x'))
+	f.Add(recordings.AppendFrame(nil, "s", 1<<63))
 	table := crc32.MakeTable(crc32.Castagnoli)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		check := func(b []byte) int {
@@ -503,7 +536,7 @@ func FuzzSpool(f *testing.F) {
 					binary.BigEndian.Uint32(head[16:]) != crc32.Checksum(append([]byte("s"), head[:16]...), table) {
 					t.Errorf("frame %d fails its checksum", f.Number)
 				}
-				again = recordings.AppendFrame(again, "s", f.Number, f.Body)
+				again = recordings.AppendFrame(again, "s", f.Number, f.Body...)
 			}
 			if !bytes.HasPrefix(b, again) {
 				t.Error("other frames came out than went in")
@@ -552,6 +585,7 @@ func TestCount(t *testing.T) {
 				case stale:
 					e.Effect, e.Error = ask, "the sign-in is too old"
 				case use:
+					must(t, r.Flush())
 					e.Kind, e.Effect = bastion.EventUse, ""
 					must(t, db.Update(func(tx store.Tx) error { return recordings.Append(tx, e) }))
 					continue

@@ -100,7 +100,9 @@ func (w *consoleWorld) Event(e bastion.Event) error {
 	w.events = append(w.events, e)
 	return nil
 }
+func (w *consoleWorld) Flush() error          { return nil }
 func (w *consoleWorld) Output([]byte) error   { return nil }
+func (w *consoleWorld) Note([]byte) error     { return nil }
 func (w *consoleWorld) Resize(int, int) error { return nil }
 func (w *consoleWorld) Close() error          { return nil }
 
@@ -332,7 +334,7 @@ func (w consoleConn) Do(ctx context.Context, p *bastion.Permit, _ io.Reader, out
 		rows = pageRows
 	case strings.Contains(text, "notice"):
 		for i := range 100 {
-			if err := out.Notice(fmt.Sprint("notice ", i)); err != nil {
+			if err := out.Notice(fmt.Sprint("notice ", i), nil); err != nil {
 				return err
 			}
 		}
@@ -566,4 +568,11 @@ func TestConsoleScreens(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (*consoleWorld) Terms(bastion.Identity, bastion.Target) []bastion.Terms { return nil }
+func (*consoleWorld) Conflict(bastion.Identity) error                        { return nil }
+
+func (consoleApprovals) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) {
+	return nil, nil
 }

@@ -18,6 +18,7 @@ type judge interface {
 	Request(context.Context, uint64) (bastion.Request, error)
 	Vote(context.Context, uint64, bastion.Verdict, string) (bastion.Request, error)
 	Withdraw(context.Context, uint64) (bastion.Request, error)
+	Revoke(context.Context, uint64, string) (bastion.Request, error)
 	Who() bastion.Identity
 	Has(bastion.Duty) bool
 	Now() time.Time
@@ -110,7 +111,7 @@ func (s *detail) ShortHelp() []key.Binding {
 }
 
 func (s *detail) FullHelp() [][]key.Binding {
-	return [][]key.Binding{{bind("y", "approve: type the request's number, then enter"), bind("d", "deny: with a reason"), bind("enter", "connect, when your request to do so is approved"), bind("w", "withdraw your own request"),
+	return [][]key.Binding{{bind("y", "approve: type the request's number, then enter"), bind("d", "deny: with a reason"), bind("enter", "connect, when your request to do so is approved"), bind("w", "withdraw your own request"), bind("c x", "comment; end what was approved"),
 		bind("↑/↓ pgup/pgdn", "scroll"), keyBack}}
 }
 
@@ -177,6 +178,11 @@ func (s *detail) result() tea.Cmd {
 		return notify(Good, fmt.Sprintf("request %d is denied; %s reads your reason", r.ID, clean(r.Who.Name)))
 	case bastion.Withdrawn:
 		return notify(Good, fmt.Sprintf("request %d is withdrawn", r.ID))
+	case bastion.Revoked, bastion.Closed:
+		return notify(Good, fmt.Sprintf("request %d is %s", r.ID, r.State))
+	}
+	if n := len(r.Votes); n > 0 && r.Votes[n-1].Verdict == bastion.VoteComment && r.Votes[n-1].Who.Equal(s.judge.Who()) {
+		return notify(Good, "your comment is kept, and decides nothing")
 	}
 	return notify(Good, fmt.Sprintf("your vote counts; request %d still waits: %s", r.ID, progress(r)))
 }
@@ -217,6 +223,23 @@ func (s *detail) key(k tea.KeyMsg) tea.Cmd {
 		if k.String() == "d" {
 			s.dialog, s.in = denying, input{}
 		}
+	case k.String() == "c":
+		return push(newPrompt(s.theme, "comment", []string{"A comment decides nothing; everybody who may see the request sees it."}, "What do you want to say?", "say it", func(text string) tea.Cmd {
+			return ask(s.ctx, &s.vote, func(ctx context.Context) (voted, error) {
+				r, err := s.judge.Vote(ctx, s.id, bastion.VoteComment, text)
+				return voted{r}, err
+			})
+		}))
+	case k.String() == "x":
+		if s.request.State != bastion.Approved {
+			return notify(Info, "there is nothing to end: the request is "+string(s.request.State))
+		}
+		return push(newPrompt(s.theme, "end it", []string{"What was approved ends at once, also where it is in use."}, "Why?", "end it", func(text string) tea.Cmd {
+			return ask(s.ctx, &s.vote, func(ctx context.Context) (voted, error) {
+				r, err := s.judge.Revoke(ctx, s.id, text)
+				return voted{r}, err
+			})
+		}))
 	case k.String() == "w":
 		switch {
 		case !s.mine():
@@ -240,7 +263,9 @@ func (s *detail) cannot() string {
 		return "you answer for this service, and nobody approves what they asked for themselves"
 	case s.mine():
 		return "this is your own request, and nobody approves their own"
-	case slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return v.Who.Person() == me.Person() }):
+	case slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool {
+		return v.Verdict != bastion.VoteComment && v.Who.Person() == me.Person()
+	}):
 		return "you have voted on this request already"
 	case !r.Yours && !s.judge.Has(bastion.Approve):
 		return "none of your roles may approve; this needs " + r.Needs.String()
@@ -438,6 +463,19 @@ func (s *detail) lines(w int) []string {
 		field("client", rows(th.Muted, wrap(bastion.VisibleLine(r.Origin.Client), in))...)
 	}
 	field("target", rows(th.Strong, wrap(bastion.VisibleLine(r.Target), in))...)
+	if a := r.Access; a != nil {
+		text := clean(a.Bundle) + " for " + left(a.For)
+		if !a.From.IsZero() {
+			text += ", from " + a.From.UTC().Format("2006-01-02 15:04") + " UTC"
+		}
+		if a.Window != "" {
+			text += ", in " + clean(a.Window)
+		}
+		if a.Emergency {
+			text += ", taken in an emergency"
+		}
+		field("access", rows(th.Strong, wrap(text, in))...)
+	}
 	field("reason", wrap(r.Reason, in)...)
 
 	b = append(b, "", " "+th.Heading.Render("Exactly this runs")+th.Muted.Render(fmt.Sprintf("  %s, %s", count(strings.Count(strings.TrimSuffix(r.Text, "\n"), "\n")+1, "line"), count(len(r.Text), "byte"))))
@@ -446,6 +484,16 @@ func (s *detail) lines(w int) []string {
 	}
 	for _, l := range wrap(r.Text, w-4) {
 		b = append(b, " "+th.Accent.Render("│")+" "+l)
+	}
+
+	for i, p := range r.Params {
+		label := fmt.Sprintf("$%d = ", i+1)
+		if odd := unseen(p); len(odd) > 0 {
+			b = append(b, rows(th.Bad, frame(prose(fmt.Sprintf("$%d contains characters that do not show: %s", i+1, strings.Join(odd, " ")), w-4)))...)
+		}
+		for _, l := range wrap(label+p, w-4) {
+			b = append(b, " "+th.Accent.Render("│")+" "+l)
+		}
 	}
 
 	b = append(b, "", " "+th.Heading.Render("What it does"))
@@ -486,12 +534,26 @@ func (s *detail) lines(w int) []string {
 	if len(r.Approvers) > 0 && r.State == bastion.Pending {
 		field("can approve", prose(strings.Join(r.Approvers, ", "), in)...)
 	}
+	for i, x := range r.Seen {
+		label := ""
+		if i == 0 {
+			label = "seen by"
+		}
+		field(label, cut(clean(x.Name)+", "+left(now.Sub(x.At))+" ago", in))
+	}
 	for i, v := range r.Votes {
 		word, st := "approved", th.Good
-		if v.Verdict != bastion.VoteApprove {
+		switch v.Verdict {
+		case bastion.VoteApprove:
+		case bastion.VoteComment:
+			word, st = "said", th.Muted
+		default:
 			word, st = "denied", th.Bad
 		}
-		text := fmt.Sprintf("%s %s, %s ago, as %s", clean(v.Who.Name), word, left(now.Sub(v.At)), clean(strings.Join(v.Roles, ", ")))
+		text := fmt.Sprintf("%s %s, %s ago", clean(v.Who.Name), word, left(now.Sub(v.At)))
+		if len(v.Roles) > 0 {
+			text += ", as " + clean(strings.Join(v.Roles, ", "))
+		}
 		if v.Reason != "" {
 			text += ": " + v.Reason
 		}

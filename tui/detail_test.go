@@ -207,3 +207,48 @@ func TestUnseen(t *testing.T) {
 		}
 	}
 }
+
+// Access by request: chosen among what policy offers, for a time, with a reason.
+func TestRequestAccessByTerms(t *testing.T) {
+	v := visitOf(alice(), deployer())
+	for i := range v.targets {
+		if v.targets[i].Name == "vault" {
+			v.targets[i].Access = bastion.Access{Request: true}
+		}
+	}
+	play(t, v, termenv.Ascii, func(st *stage) {
+		st.wants("by request")
+		st.press("down", "down", "r")
+		st.wants("What access to vault do you want?", "production-write", "at most 2h", "alarms people")
+		st.press("enter")
+		st.wants("For how long?")
+		st.press("tomorrow", "enter")
+		st.wants("is no length of time")
+		st.press("9h", "enter")
+		st.wants("for 2h 00m at most")
+		st.press("30m", "enter")
+		st.wants("Why do you need it?")
+		st.press("a migration", "enter")
+		st.wants("request 31", "a migration")
+	})
+	play(t, v, termenv.Ascii, func(st *stage) {
+		st.press("down", "down", "r", "down", "esc")
+		st.wants("vault")
+		st.lacks("What access")
+	})
+}
+
+// A comment decides nothing, and what was approved can be ended.
+func TestCommentAndRevoke(t *testing.T) {
+	v := visitOf(rita(), reviewer())
+	play(t, v, termenv.Ascii, func(st *stage) {
+		st.press("a", "down", "enter", "c")
+		st.wants("A comment decides nothing")
+		st.press("which ticket?", "enter")
+		st.wants("your comment is kept")
+		st.press("end")
+		st.wants("said", "which ticket?")
+		st.press("x")
+		st.wants("there is nothing to end")
+	})
+}

@@ -15,7 +15,8 @@ import (
 // chooser is what the list of targets needs of a session.
 type chooser interface {
 	Targets(context.Context) ([]bastion.TargetView, error)
-	RequestAccess(ctx context.Context, target, reason string) (bastion.Request, error)
+	Terms(ctx context.Context, target string) ([]bastion.Terms, error)
+	RequestAccess(ctx context.Context, target string, asked bastion.AccessAsked, reason string) (bastion.Request, error)
 	Requests(context.Context, bastion.RequestFilter) ([]bastion.Request, error)
 }
 
@@ -48,6 +49,7 @@ type home struct {
 
 	load   Wait
 	access Wait
+	look   Wait   // for what access there is
 	doing  string // what access waits for, in words
 }
 
@@ -89,7 +91,7 @@ func (s *home) FullHelp() [][]key.Binding {
 	}
 }
 
-func (s *home) busy() bool { return s.access.Busy() || s.load.Busy() && !s.loaded }
+func (s *home) busy() bool { return s.access.Busy() || s.look.Busy() || s.load.Busy() && !s.loaded }
 
 // refilter finds the targets that the filter leaves.
 func (s *home) refilter() {
@@ -128,6 +130,12 @@ func (s *home) Update(msg tea.Msg) (Screen, tea.Cmd) {
 			return s, fail(err)
 		}
 		return s, s.standing(a)
+	}
+	if o, err, ok := take[offered](&s.look, msg); ok {
+		if err != nil {
+			return s, fail(err)
+		}
+		return s, s.choose(o)
 	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
@@ -175,6 +183,7 @@ func (s *home) key(k tea.KeyMsg) tea.Cmd {
 	if s.busy() {
 		if k.Type == tea.KeyEsc {
 			s.access.Cancel()
+			s.look.Cancel()
 			if s.load.Cancel() {
 				s.loaded = true
 			}
@@ -266,8 +275,46 @@ func (s *home) standing(a standing) tea.Cmd {
 	return s.request(a.target)
 }
 
-// request asks for the reason, and then for access.
+// offered is the access to a target that can be asked for.
+type offered struct {
+	target bastion.TargetView
+	terms  []bastion.Terms
+}
+
+// request finds out what can be asked for.
 func (s *home) request(t bastion.TargetView) tea.Cmd {
+	if !t.Access.Request {
+		return s.requestConnect(t)
+	}
+	s.doing = "looking for the access that you can ask for"
+	return ask(s.ctx, &s.look, func(ctx context.Context) (offered, error) {
+		ts, err := s.chooser.Terms(ctx, t.Name)
+		return offered{t, ts}, err
+	})
+}
+
+// choose has the person choose among what is offered, and ask for it.
+func (s *home) choose(o offered) tea.Cmd {
+	t := o.target
+	want := func(x bastion.Terms) tea.Cmd {
+		return askAccess(s.theme, t.Name, x, func(asked bastion.AccessAsked, reason string) tea.Cmd {
+			s.doing = "asking for access to " + t.Name
+			return ask(s.ctx, &s.access, func(ctx context.Context) (bastion.Request, error) {
+				return s.chooser.RequestAccess(ctx, t.Name, asked, reason)
+			})
+		})
+	}
+	switch len(o.terms) {
+	case 0:
+		return s.requestConnect(t)
+	case 1:
+		return want(o.terms[0])
+	}
+	return push(newTerms(s.theme, t.Name, o.terms, want))
+}
+
+// requestConnect asks for the reason, and then to connect.
+func (s *home) requestConnect(t bastion.TargetView) tea.Cmd {
 	if t.Access.Connect == bastion.Allow {
 		return notify(Info, "no request needed: you may connect to "+t.Name+" at once; press enter")
 	}
@@ -278,7 +325,7 @@ func (s *home) request(t bastion.TargetView) tea.Cmd {
 	return push(newPrompt(s.theme, "request access to "+t.Name, about, "Why do you need it?", "ask for access", func(reason string) tea.Cmd {
 		s.doing = "asking for access to " + t.Name
 		return ask(s.ctx, &s.access, func(ctx context.Context) (bastion.Request, error) {
-			return s.chooser.RequestAccess(ctx, t.Name, reason)
+			return s.chooser.RequestAccess(ctx, t.Name, bastion.AccessAsked{}, reason)
 		})
 	}))
 }
@@ -287,6 +334,7 @@ func (s *home) request(t bastion.TargetView) tea.Cmd {
 func (s *home) Leave() {
 	s.load.Cancel()
 	s.access.Cancel()
+	s.look.Cancel()
 }
 
 // may says in words what the person may do on a target.
@@ -294,6 +342,8 @@ func may(a bastion.Access) string {
 	switch {
 	case a.Connect == bastion.Ask:
 		return "needs approval"
+	case a.Connect != bastion.Allow && a.Request:
+		return "by request"
 	case a.Connect != bastion.Allow:
 		return "not allowed"
 	case len(a.Allow) > 0 && len(a.Ask) > 0:

@@ -60,7 +60,9 @@ func (h *house) write() error {
 	return nil
 }
 func (h *house) Event(bastion.Event) error { return h.write() }
+func (h *house) Flush() error              { return h.write() }
 func (h *house) Output([]byte) error       { return h.write() }
+func (h *house) Note([]byte) error         { return h.write() }
 func (h *house) Resize(int, int) error     { return h.write() }
 func (h *house) Close() error              { return nil }
 
@@ -341,3 +343,8 @@ func BenchmarkKey(b *testing.B) {
 		p.Update(keys[i%2])
 	}
 }
+
+func (*house) Terms(bastion.Identity, bastion.Target) []bastion.Terms { return nil }
+func (*house) Conflict(bastion.Identity) error                        { return nil }
+
+func (h *house) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) { return nil, nil }

@@ -20,6 +20,15 @@ func scenes() []struct {
 	keys  []string
 } {
 	deploys := func() *visit { return visitOf(alice(), deployer()) }
+	offers := func() *visit {
+		v := visitOf(alice(), deployer())
+		for i := range v.targets {
+			if v.targets[i].Name == "vault" {
+				v.targets[i].Access = bastion.Access{Request: true}
+			}
+		}
+		return v
+	}
 	reviews := func() *visit { return visitOf(rita(), reviewer()) }
 	audits := func() *visit {
 		v := visitOf(rita(), auditor())
@@ -53,6 +62,8 @@ func scenes() []struct {
 		{"home-empty", audits, nil},
 		{"home-failed", sick, nil},
 		{"request-access", deploys, []string{"down", "down", "enter", "quarter end"}},
+		{"request-terms", offers, []string{"down", "down", "r", "down"}},
+		{"request-length", offers, []string{"down", "down", "r", "enter", "9h", "enter"}},
 		{"approvals", reviews, []string{"a"}},
 		{"approvals-own", deploys, []string{"a"}},
 		{"approvals-empty", audits, []string{"a"}},

@@ -48,7 +48,7 @@ func Run(s *bastion.Session, o Options) error {
 	defer close(over)
 	go func() {
 		for {
-			msg := outsideOf(term.Windows(), changes, in.end, over)
+			msg := outsideOf(term.Windows(), changes, s.Warnings(), in.end, over)
 			if msg == nil {
 				return
 			}
@@ -85,7 +85,7 @@ func (in *ending) Read(p []byte) (int, error) {
 // outsideOf waits for a new window size, a change among requests, the end of
 // the input, or a minute, so that the header stays true. It returns nil when the
 // program is over. One goroutine waits for all of them.
-func outsideOf(windows <-chan bastion.Window, changes, end, over <-chan struct{}) tea.Msg {
+func outsideOf(windows <-chan bastion.Window, changes <-chan struct{}, warnings <-chan string, end, over <-chan struct{}) tea.Msg {
 	minute := time.NewTimer(time.Minute)
 	defer minute.Stop()
 	select {
@@ -93,6 +93,8 @@ func outsideOf(windows <-chan bastion.Window, changes, end, over <-chan struct{}
 		return tea.WindowSizeMsg{Width: w.Width, Height: w.Height}
 	case <-changes:
 		return changed{}
+	case text := <-warnings:
+		return Notice{clean(text), Warn}
 	case <-minute.C:
 		return minutePassed{}
 	case <-end:

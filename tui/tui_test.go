@@ -125,9 +125,11 @@ func (v *visit) Vote(ctx context.Context, id uint64, verdict bastion.Verdict, re
 	}
 	return v.change(id, func(r *bastion.Request) {
 		v.ballots = append(v.ballots, strings.TrimSpace(fmt.Sprint(id, " ", verdict, " ", reason)))
-		r.State, r.Yours, r.Ended = bastion.Approved, false, v.now
-		if verdict == bastion.VoteDeny {
-			r.State = bastion.Denied
+		switch verdict {
+		case bastion.VoteApprove:
+			r.State, r.Yours, r.Ended = bastion.Approved, false, v.now
+		case bastion.VoteDeny:
+			r.State, r.Yours, r.Ended = bastion.Denied, false, v.now
 		}
 		r.Votes = append(r.Votes, bastion.Vote{Who: v.who, Roles: []string{"reviewer"}, Verdict: verdict, Reason: reason, At: v.now})
 	})
@@ -140,7 +142,21 @@ func (v *visit) Withdraw(ctx context.Context, id uint64) (bastion.Request, error
 	return v.change(id, func(r *bastion.Request) { r.State, r.Ended = bastion.Withdrawn, v.now })
 }
 
-func (v *visit) RequestAccess(ctx context.Context, target, reason string) (bastion.Request, error) {
+func (v *visit) Revoke(ctx context.Context, id uint64, reason string) (bastion.Request, error) {
+	if err := v.wait(ctx); err != nil {
+		return bastion.Request{}, err
+	}
+	return v.change(id, func(r *bastion.Request) { r.State, r.Ended = bastion.Revoked, v.now })
+}
+
+func (v *visit) Terms(context.Context, string) ([]bastion.Terms, error) {
+	return []bastion.Terms{
+		{Bundle: "production-write", Reason: "writes without asking for each", Max: 2 * time.Hour, Needs: bastion.Needs{{Count: 1, Role: "reviewer"}}},
+		{Bundle: "fire", Max: 30 * time.Minute, Needs: bastion.Needs{{Count: 1, Role: "auditor"}}, Emergency: true},
+	}, nil
+}
+
+func (v *visit) RequestAccess(ctx context.Context, target string, _ bastion.AccessAsked, reason string) (bastion.Request, error) {
 	if err := v.wait(ctx); err != nil {
 		return bastion.Request{}, err
 	}

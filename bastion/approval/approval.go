@@ -2,14 +2,25 @@
 //
 // What may happen to a request is one pure function, next. Around it, every
 // transition is one transaction of the store that reads the request, applies
-// next, keeps the outcome and appends an event with the author: transactions
-// are serial, so simultaneous votes all count and a single-use approval is used
-// once, and they are on disk before anybody is told, so no crash undoes them.
+// next, keeps the outcome, appends an event with the author and leaves a note for
+// those who should hear of it: transactions are serial, so simultaneous votes all
+// count and a single-use approval is used once, and they are on disk before
+// anybody is told, so no crash undoes them.
 //
 // Who is who: a service counts as its owner, and accounts with the same e-mail
 // address count as one person, whatever provider, key or session they come
 // with. Whether a vote counts is asked when the next vote is cast, and again at
-// the moment of use, with the roles and addresses as they are then.
+// the moment of use, with the roles, addresses and teams as they are then. Of
+// access that was granted, every operation is a use, and the question is asked
+// anew once a second; see [Service.Grants].
+//
+// An approval binds a person and exactly one operation, and no session: who asked,
+// hung up and comes back finds it, while another person, also one's own other
+// account or service, does not. The log tells the session that asked and the one
+// that used.
+//
+// The kinds of request are lines of one table, lives, and everything else is the
+// same for all of them.
 package approval
 
 import (
@@ -19,6 +30,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -33,14 +45,16 @@ const (
 	MaxReason = 2000
 	// MaxOpen is the greatest number of open requests of one identity.
 	MaxOpen = 50
+	// MaxComments is the greatest number of comments on a request.
+	MaxComments = 100
 	// Waiting is how long a request waits for votes if policy does not say.
 	Waiting = 30 * time.Minute
 )
 
-// Config is what the service is made of. Every field is needed.
+// Config is what the service is made of. Every field is needed but those that say so.
 //
-// Roles, Known and People are asked outside of transactions, at each vote, use
-// and list; they must be quick and must not call the service.
+// Roles, Known, People, Teams and Terms are asked outside of transactions, at each
+// vote, use and list; they must be quick and must not call the service.
 type Config struct {
 	DB *store.DB
 	// Append adds an event to the log inside a transaction.
@@ -52,7 +66,20 @@ type Config struct {
 	Known func(id string) (who bastion.Identity, ok bool)
 	// People are all known identities, for telling who can approve.
 	People func() []bastion.Identity
-	Now    func() time.Time
+	// Teams are the teams of an identity, for requests that somebody of another team
+	// has to decide. Nil: nobody is in any.
+	Teams func(bastion.Identity) []string
+	// Terms is what policy says now of a bundle on a target that the identity was
+	// granted; ok is false if it is not to be had any more. Nil: what was granted is
+	// not compared with what policy says later.
+	Terms func(who bastion.Identity, target, bundle string, emergency bool) (terms bastion.Terms, ok bool)
+	// Notify takes a note of what happened, in the transaction in which it happens:
+	// if it fails, nothing happens. Nil: nobody wants to hear.
+	Notify func(store.Tx, Note) error
+	// Task is told what becomes of a request for a task, in the transaction in which it
+	// becomes that: if it fails, nothing happens. Nil: there are no tasks.
+	Task func(store.Tx, TaskChange) error
+	Now  func() time.Time
 }
 
 // Service implements [bastion.Approvals]. It is safe for concurrent use.
@@ -62,6 +89,9 @@ type Service struct {
 
 	mu       sync.Mutex // guards what follows
 	watchers map[*watcher]struct{}
+
+	granting sync.Mutex // held while grants changes
+	grants   atomic.Pointer[grants]
 }
 
 var _ bastion.Approvals = (*Service)(nil)
@@ -75,7 +105,12 @@ func New(c Config) (*Service, error) {
 	if err := c.DB.View(func(tx store.Tx) error { latest = floor(tx); return nil }); err != nil {
 		return nil, fmt.Errorf("opening approvals: %w", err)
 	}
-	return &Service{c: c, clock: newClock(c.Now, latest), watchers: map[*watcher]struct{}{}}, nil
+	s := &Service{c: c, clock: newClock(c.Now, latest), watchers: map[*watcher]struct{}{}}
+	s.grants.Store(&grants{})
+	if err := s.recall(); err != nil {
+		return nil, fmt.Errorf("opening approvals: %w", err)
+	}
+	return s, nil
 }
 
 // Find returns the open request of this identity for exactly this operation.
@@ -83,6 +118,9 @@ func (s *Service) Find(ctx context.Context, who bastion.Identity, op bastion.Ope
 	digest := op.Digest()
 	if who.ID() == "" || digest == "" {
 		return bastion.Request{}, false, errors.New("internal error: nobody asks for nothing")
+	}
+	if c := claimed(ctx); c != nil {
+		return s.findClaimed(ctx, c, who, op)
 	}
 	var r record
 	err := s.read(ctx, func(v *view) error {
@@ -104,6 +142,9 @@ func (s *Service) Find(ctx context.Context, who bastion.Identity, op bastion.Ope
 // File makes a request, or returns the open one of the same identity for the
 // same operation.
 func (s *Service) File(ctx context.Context, q bastion.Question) (bastion.Request, error) {
+	if claimed(ctx) != nil {
+		return bastion.Request{}, errClaim // a task asks for all that it does at once
+	}
 	asked, err := question(q)
 	if err != nil {
 		return bastion.Request{}, err
@@ -137,7 +178,7 @@ func (s *Service) File(ctx context.Context, q bastion.Question) (bastion.Request
 			return err
 		}
 		return w.keep(r, author{r.Who, r.Origin, r.Session}, bastion.Event{
-			Kind: bastion.EventRequest, Text: r.recorded(), Effect: bastion.Ask.String(), Rule: r.Rule, Reason: r.Reason})
+			Kind: bastion.EventRequest, Text: r.recorded(), Effect: bastion.Ask.String(), Rule: r.Rule, Reason: r.Reason}, NoteFiled)
 	})
 	if err != nil {
 		return bastion.Request{}, err
@@ -148,14 +189,12 @@ func (s *Service) File(ctx context.Context, q bastion.Question) (bastion.Request
 // question makes a record of what is asked, or says what is wrong with it.
 func question(q bastion.Question) (record, error) {
 	i := q.Op.Intent()
+	if err := checkAsker(q.Who); err != nil {
+		return record{}, err
+	}
 	switch {
-	case q.Who.ID() == "" || q.Who.Kind != bastion.Person && q.Who.Kind != bastion.Service:
-		return record{}, errors.New("internal error: nobody asks")
 	case q.Op.Digest() == "" || q.Decision.Effect != bastion.Ask || len(q.Decision.Needs) == 0:
 		return record{}, errors.New("internal error: there is nothing to ask approvers for")
-	case q.Who.Kind == bastion.Service && q.Who.Owner == "":
-		// Whoever runs it might be the one who approves.
-		return record{}, fmt.Errorf("service %s has no owner, so nobody can be told apart from it and its requests cannot be approved; name its owner in the configuration", bastion.VisibleLine(q.Who.Name))
 	case !utf8.ValidString(q.Op.Text()) || !utf8.ValidString(i.Settings):
 		return record{}, errors.New("the text is not valid UTF-8, so approvers could not read it; send it as UTF-8")
 	}
@@ -163,16 +202,34 @@ func question(q bastion.Question) (record, error) {
 		return record{}, err
 	}
 	r := record{Request: bastion.Request{
-		Who: q.Who, Origin: q.Origin, Session: q.Session,
+		Kind: bastion.KindOperation, Who: asker(q.Who), Origin: q.Origin, Session: q.Session,
 		Target: q.Op.Target().Name, Verb: i.Verb, Actions: i.Actions,
-		Text: q.Op.Text(), Digest: q.Op.Digest(), Settings: i.Settings, Summary: i.Summary,
+		Text: q.Op.Text(), Params: slices.Clone(q.Op.Params().Shown), Digest: q.Op.Digest(), Settings: i.Settings, Summary: i.Summary,
 		Rule: q.Decision.Rule, Needs: slices.Clone(q.Decision.Needs), Holds: max(0, q.Decision.Holds),
-		Reason: q.Reason, Preview: q.Preview,
+		Reason: q.Reason, Preview: q.Preview, OtherTeam: q.Decision.OtherTeam,
 	}}
 	if rec := q.Op.Recorded(); rec != r.Text {
 		r.Recorded = rec
 	}
 	return r, nil
+}
+
+// checkAsker refuses requests of those whom nobody could be told apart from.
+func checkAsker(who bastion.Identity) error {
+	switch {
+	case who.ID() == "" || who.Kind != bastion.Person && who.Kind != bastion.Service:
+		return errors.New("internal error: nobody asks")
+	case who.Kind == bastion.Service && who.Owner == "":
+		// Whoever runs it might be the one who approves.
+		return fmt.Errorf("service %s has no owner, so nobody can be told apart from it and its requests cannot be approved; name its owner in the configuration", bastion.VisibleLine(who.Name))
+	}
+	return nil
+}
+
+// asker is an identity as a request keeps it: without what it may do just now.
+func asker(who bastion.Identity) bastion.Identity {
+	who.Grants = nil
+	return who
 }
 
 // checkReason refuses a reason that tells an approver nothing.
@@ -191,16 +248,20 @@ func checkReason(reason string) error {
 // Vote casts a vote. The voter must be a person other than the requester and
 // hold one of the needed roles, with the duty to approve. One denial ends the
 // request, also one that is approved already; an approval of an approved
-// request is kept too, and counts if another one no longer does.
+// request is kept too, and counts if another one no longer does. A comment is for
+// everybody who may see the request, and decides nothing. Approving a review closes
+// it, and so does denying it, which says that something was wrong.
 func (s *Service) Vote(ctx context.Context, b bastion.Ballot) (bastion.Request, error) {
-	a := action{vote: bastion.Vote{Who: b.Who, Verdict: b.Verdict, Reason: b.Reason, Origin: b.Origin, Session: b.Session}}
+	a := action{vote: bastion.Vote{Who: asker(b.Who), Verdict: b.Verdict, Reason: b.Reason, Origin: b.Origin, Session: b.Session}}
 	switch b.Verdict {
 	case bastion.VoteApprove:
 		a.act = approve
 	case bastion.VoteDeny:
 		a.act = deny
+	case bastion.VoteComment:
+		a.act = comment
 	default:
-		return bastion.Request{}, fmt.Errorf("unknown vote %q; approve or deny", bastion.VisibleLine(string(b.Verdict)))
+		return bastion.Request{}, fmt.Errorf("unknown vote %q; approve, deny or comment", bastion.VisibleLine(string(b.Verdict)))
 	}
 	if b.Who.ID() == "" {
 		return bastion.Request{}, errors.New("internal error: nobody votes")
@@ -208,8 +269,8 @@ func (s *Service) Vote(ctx context.Context, b bastion.Ballot) (bastion.Request, 
 	held := s.c.Roles(b.Who)
 	a.vote.Roles = approving(held)
 	var r record
-	err := s.around(ctx, b.Request, func(known crowd) error {
-		known[b.Who.ID()] = member{b.Who, true, a.vote.Roles} // the session has just asked
+	err := s.around(ctx, b.Request, false, func(known *crowd) error {
+		known.members[b.Who.ID()] = member{b.Who, true, a.vote.Roles} // the session has just asked
 		return s.change(ctx, func(w *work) error {
 			var err error
 			if r, err = w.within(b.Request, known); err != nil {
@@ -226,23 +287,28 @@ func (s *Service) Vote(ctx context.Context, b bastion.Ballot) (bastion.Request, 
 			}
 			a := a
 			a.vote.At = w.now
-			t := known.count([]bastion.Identity{r.Who}, append(slices.Clone(r.Votes), a.vote))
-			covered, why := t.cover(r.Needs)
-			after, err := next(r, a, facts{
-				now: w.now, asker: r.Who.Equal(b.Who), owner: r.Who.Person() == b.Who.ID(),
-				may: mayDecide(r, a.vote.Roles), apart: known.apart(r.Who, b.Who) == nil,
-				voted:   slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return known.same(v.Who, b.Who) }),
-				covered: covered, why: why,
-			})
+			t := known.count(r.requesters(), r.OtherTeam, append(slices.Clone(r.Votes), a.vote))
+			f := known.facts(r, b.Who, a.vote.Roles)
+			f.now, f.reads, f.voted = w.now, true, known.voted(r, b.Who)
+			f.covered, f.why = t.cover(r.Needs)
+			if r.Of != 0 {
+				of, err := w.record(r.Of)
+				if err != nil {
+					return err
+				}
+				f.over = !of.State.Open()
+			}
+			after, err := next(r, a, f)
 			if err != nil {
 				return w.refuse(r, by, err)
 			}
+			note := noteOfVote(r, after, a.act)
 			r = after
 			e := bastion.Event{Kind: bastion.EventVote, Effect: string(b.Verdict), Rule: r.Rule, Reason: b.Reason, By: t.names}
-			if a.act == deny {
+			if a.act == deny || a.act == comment {
 				e.By = []string{b.Who.Name}
 			}
-			return w.keep(r, by, e)
+			return w.keep(r, by, e, note)
 		})
 	})
 	if err != nil {
@@ -251,9 +317,25 @@ func (s *Service) Vote(ctx context.Context, b bastion.Ballot) (bastion.Request, 
 	return s.shown([]record{r}, b.Who)[0], nil
 }
 
+// facts are what the machine has to know of somebody who acts on a request.
+func (c *crowd) facts(r record, who bastion.Identity, roles []string) facts {
+	return facts{
+		asker: r.Who.Equal(who), owner: who.ID() != "" && r.Who.Person() == who.ID(),
+		may: who.Kind == bastion.Person && mayDecide(r, roles), apart: c.apartFrom(r, who) == nil,
+		outside: !r.OtherTeam || !c.share(r.Who, who),
+	}
+}
+
 // ballot refuses a vote for reasons other than the request's state.
-func ballot(r record, b bastion.Ballot, known crowd) error {
-	if err := known.apart(r.Who, b.Who); errors.Is(err, errOwn) {
+func ballot(r record, b bastion.Ballot, known *crowd) error {
+	if b.Verdict == bastion.VoteComment {
+		if err := checkReason(b.Reason); errors.Is(err, bastion.ErrReason) {
+			return errors.New("a comment needs words, because others read it")
+		} else {
+			return err
+		}
+	}
+	if err := known.apartFrom(r, b.Who); errors.Is(err, errOwn) {
 		return nil // the machine has the words for it
 	} else if err != nil {
 		return err
@@ -279,8 +361,11 @@ func (s *Service) Use(ctx context.Context, id uint64, q bastion.Question) (basti
 	if q.Who.ID() == "" || q.Op.Digest() == "" || q.Decision.Effect != bastion.Ask {
 		return bastion.Request{}, errors.New("internal error: there is nothing to use an approval for")
 	}
+	if c := claimed(ctx); c != nil {
+		return s.useClaimed(ctx, c, id, q)
+	}
 	var r record
-	err := s.around(ctx, id, func(known crowd) error {
+	err := s.around(ctx, id, q.Decision.OtherTeam, func(known *crowd) error {
 		return s.change(ctx, func(w *work) error {
 			var err error
 			if r, err = w.within(id, known); err != nil {
@@ -289,7 +374,7 @@ func (s *Service) Use(ctx context.Context, id uint64, q bastion.Question) (basti
 			if !r.Who.Equal(q.Who) {
 				return &refusal{notFound(id)} // whatever its state: it is somebody else's
 			}
-			t := known.count([]bastion.Identity{r.Who, q.Who}, r.Votes)
+			t := known.count([]bastion.Identity{r.Who, q.Who}, r.OtherTeam || q.Decision.OtherTeam, r.Votes)
 			covered, why := t.cover(r.Needs)
 			if covered {
 				covered, why = t.cover(q.Decision.Needs)
@@ -303,7 +388,11 @@ func (s *Service) Use(ctx context.Context, id uint64, q bastion.Question) (basti
 				return w.unused(r, by, err)
 			}
 			r = after
-			return w.keep(r, by, bastion.Event{Kind: bastion.EventUse, Text: r.recorded(), Rule: r.Rule, Reason: r.Reason, By: t.names})
+			note := NoteUsed
+			if r.Uses > 1 {
+				note = "" // of an approval that holds, the first use is news
+			}
+			return w.keep(r, by, bastion.Event{Kind: bastion.EventUse, Text: r.recorded(), Rule: r.Rule, Reason: r.Reason, By: t.names}, note)
 		})
 	})
 	if err != nil {
@@ -322,18 +411,19 @@ func (w *work) unused(r record, by author, err error) error {
 			return lerr
 		}
 		gone.request = after.Request
-		if lerr := w.keep(after, author{}, bastion.Event{Kind: bastion.EventExpired, Reason: gone.why}); lerr != nil {
+		if lerr := w.keep(after, author{}, bastion.Event{Kind: bastion.EventExpired, Reason: gone.why}, NoteExpired); lerr != nil {
 			return lerr
 		}
 	case r.State == bastion.Expired && !r.Granted.IsZero():
 		err = &lapseError{r.Request, "it was not used in time"}
-	case r.State == bastion.Expired, r.State == bastion.Denied, r.State == bastion.Withdrawn:
+	case r.State == bastion.Expired, r.State == bastion.Denied, r.State == bastion.Withdrawn, r.State == bastion.Revoked:
 		err = &bastion.NotApprovedError{Request: r.Request}
 	}
 	return w.refuse(r, by, err)
 }
 
-// Withdraw takes back one's own request, or that of a service that one owns.
+// Withdraw takes back one's own request, or that of a service that one owns. Access
+// that was granted is revoked: that it was there is not undone.
 func (s *Service) Withdraw(ctx context.Context, who bastion.Identity, id uint64) (bastion.Request, error) {
 	held := s.c.Roles(who)
 	var r record
@@ -348,10 +438,14 @@ func (s *Service) Withdraw(ctx context.Context, who bastion.Identity, id uint64)
 		if !own(r, who) {
 			return &refusal{fmt.Errorf("request %d is not yours, so you cannot withdraw it", id)}
 		}
-		if r, err = next(r, action{act: withdraw}, facts{now: w.now, asker: r.Who.Equal(who), owner: r.Who.Person() == who.ID()}); err != nil {
+		a, e, note := action{act: withdraw}, bastion.Event{Kind: bastion.EventWithdrawn}, NoteWithdrawn
+		if r.lasting() {
+			a, e, note = action{act: revoke}, bastion.Event{Kind: bastion.EventRevoke, Text: r.recorded(), Rule: r.Rule}, NoteRevoked
+		}
+		if r, err = next(r, a, facts{now: w.now, asker: r.Who.Equal(who), owner: r.Who.Person() == who.ID()}); err != nil {
 			return &refusal{err}
 		}
-		return w.keep(r, author{who: who}, bastion.Event{Kind: bastion.EventWithdrawn})
+		return w.keep(r, author{who: who}, e, note)
 	})
 	if err != nil {
 		return bastion.Request{}, err
@@ -362,13 +456,13 @@ func (s *Service) Withdraw(ctx context.Context, who bastion.Identity, id uint64)
 // around calls f with what is known of the people around a request. It asks
 // before the transaction, because those who know may keep locks or
 // transactions of their own, and asks again when somebody else voted meanwhile.
-func (s *Service) around(ctx context.Context, id uint64, f func(crowd) error) error {
+func (s *Service) around(ctx context.Context, id uint64, otherTeam bool, f func(*crowd) error) error {
 	for {
 		var r record
 		if err := s.read(ctx, func(v *view) (err error) { r, err = v.record(id); return err }); err != nil {
 			return err
 		}
-		if err := f(s.crowd(r)); !errors.Is(err, errStranger) {
+		if err := f(s.crowd(otherTeam || r.OtherTeam, r)); !errors.Is(err, errStranger) {
 			return err
 		}
 	}
@@ -377,27 +471,46 @@ func (s *Service) around(ctx context.Context, id uint64, f func(crowd) error) er
 // errStranger restarts what was decided without knowing all voters.
 var errStranger = errors.New("internal error: somebody voted meanwhile")
 
-// crowd asks who the people around requests are now.
-func (s *Service) crowd(rs ...record) crowd {
-	c := crowd{}
+// crowd asks who the people around requests are now, and if otherTeam is set in
+// which teams.
+func (s *Service) crowd(otherTeam bool, rs ...record) *crowd {
+	c := &crowd{members: map[string]member{}, teams: s.c.Teams}
 	add := func(id string) {
-		if _, ok := c[id]; ok || id == "" {
+		if _, ok := c.members[id]; ok || id == "" {
 			return
 		}
 		who, ok := s.c.Known(id)
 		if !ok || who.ID() != id {
-			c[id] = member{}
+			c.members[id] = member{}
 			return
 		}
-		c[id] = member{who, true, approving(s.c.Roles(who))}
+		c.members[id] = member{who, true, approving(s.c.Roles(who))}
 	}
 	for _, r := range rs {
 		add(r.Who.ID())
 		add(r.Who.Person())
+		for _, who := range r.Apart {
+			add(who.ID())
+			add(who.Person())
+		}
 		for _, v := range r.Votes {
 			add(v.Who.ID())
 		}
 	}
+	if otherTeam {
+		c.link(s.c.People())
+	}
+	return c
+}
+
+// everybody is all known people, with their roles and teams.
+func (s *Service) everybody() *crowd {
+	c := &crowd{members: map[string]member{}, teams: s.c.Teams}
+	people := s.c.People()
+	for _, p := range people {
+		c.members[p.ID()] = member{p, true, approving(s.c.Roles(p))}
+	}
+	c.link(people)
 	return c
 }
 
@@ -415,7 +528,7 @@ func approving(held []bastion.Role) []string {
 
 // mayDecide reports whether one of the roles is needed.
 func mayDecide(r record, roles []string) bool {
-	return slices.ContainsFunc(r.Needs, func(n bastion.Need) bool { return slices.Contains(roles, n.Role) })
+	return slices.ContainsFunc(r.Needs, func(n bastion.Need) bool { return slices.ContainsFunc(roles, n.Takes) })
 }
 
 // own reports whether the request is the identity's own, or its service's.

@@ -28,7 +28,7 @@ func TestLife(t *testing.T) {
 	q := ask(alice, plan(statement), need(1, "reviewer"))
 	r := w.file(q)
 	want := bastion.Request{
-		ID: 1, State: bastion.Pending, Who: alice, Origin: q.Origin, Session: "s-alice", Target: "shop-production", Verb: "update",
+		ID: 1, Kind: bastion.KindOperation, State: bastion.Pending, Who: alice, Origin: q.Origin, Session: "s-alice", Target: "shop-production", Verb: "update",
 		Actions: []bastion.Action{{Verb: "update", Resource: "public.customers"}}, Text: statement, Digest: plan(statement).Digest(),
 		Settings: "search_path=public", Summary: "update of public.customers", Rule: "production-writes", Needs: bastion.Needs{need(1, "reviewer")},
 		Reason: "the customer moved", Preview: bastion.Preview{Rows: 1}, Created: start, Expires: start.Add(30 * time.Minute),
@@ -38,7 +38,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("the requester sees (-want +got):\n%s", d)
 	}
 	seen, err := w.Request(t.Context(), rita, r.ID)
-	want.Yours = true
+	want.Yours, want.Seen = true, []bastion.Seen{{Name: "rita", At: start}}
 	if d := cmp.Diff(want, seen); err != nil || d != "" {
 		t.Errorf("the approver sees %v (-want +got):\n%s", err, d)
 	}
@@ -265,6 +265,7 @@ func TestLists(t *testing.T) {
 		}
 		for _, r := range got {
 			one, err := w.Request(t.Context(), c.who, r.ID)
+			r.Seen = one.Seen // which begins when it is looked at alone
 			if d := cmp.Diff(one, r); err != nil || d != "" {
 				t.Errorf("%s: listed otherwise than alone: %v\n%s", c.who.Name, err, d)
 			}

@@ -2,6 +2,7 @@ package approval_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -410,12 +411,203 @@ func TestTerminalEscapes(t *testing.T) {
 	_, uerr := w.Use(t.Context(), r.ID, q)
 	_, lapsed := w.Use(t.Context(), again.ID, q)
 	_, werr := w.Wait(t.Context(), r.ID, nil)
+	a := want(alice, "writer")
+	a.Reason = evil
+	access := w.access(a)
+	if _, err := w.Vote(t.Context(), bastion.Ballot{Request: access.ID, Verdict: bastion.VoteComment, Reason: evil, Who: rita}); err != nil {
+		t.Fatal(err)
+	}
+	w.approves(rita, access.ID)
+	gone, err := w.revokes(rita, access.ID, evil)
+	if err != nil || gone.Reason != evil || gone.Votes[0].Reason != evil {
+		t.Errorf("the reasons became %q and %q, %v", gone.Reason, gone.Votes[0].Reason, err)
+	}
+	kept := 0
+	for _, e := range eventsIn(t, w.db) { // reasons are the record; all else is the bastion's own words
+		if e.Reason == evil {
+			kept++
+		}
+		if e.Text != bastion.Visible(e.Text) || e.Error != bastion.Visible(e.Error) {
+			t.Errorf("an event has %q, %q", e.Text, e.Error)
+		}
+	}
+	if kept < 6 {
+		t.Errorf("%d events have the reason as it was typed", kept)
+	}
 	for _, err := range []error{late, uerr, lapsed, werr} {
 		if err == nil || err.Error() != bastion.Visible(err.Error()) {
 			t.Errorf("%q", err)
 		}
 		if err != nil && !strings.Contains(err.Error(), "m<U+001B>[31mallory") {
 			t.Errorf("%q does not say who", err)
+		}
+	}
+}
+
+// A session other than the one that asked may use the approval, if it is the very
+// same identity's: who waits long hangs up and comes back. It is used once all the
+// same, and the log tells both sessions.
+func TestUseInAnotherSession(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	r := w.file(q)
+	w.approves(rita, r.ID)
+	q.Session, q.Origin = "s-later", bastion.Origin{Address: "198.51.100.9:1", Key: "SHA256:alice-laptop"}
+	if found, ok, err := w.Find(t.Context(), alice, plan(statement)); err != nil || !ok || found.ID != r.ID {
+		t.Fatalf("find: %v, %v", ok, err)
+	}
+	if _, err := w.Use(t.Context(), r.ID, q); err != nil {
+		t.Fatal(err)
+	}
+	q.Session = "s-alice"
+	_, err := w.Use(t.Context(), r.ID, q)
+	refused(t, err, "used already")
+	for _, e := range eventsIn(t, w.db) {
+		if e.Kind == bastion.EventRequest && e.Session != "s-alice" || e.Kind == bastion.EventUse && e.Session != "s-later" {
+			t.Errorf("%s in session %s", e.Kind, e.Session)
+		}
+	}
+}
+
+// Who was demoted since their screen was drawn votes in vain.
+func TestVoteAfterOwnDemotion(t *testing.T) {
+	for _, groups := range [][]string{nil, {"deployer"}, {"chief"}, {"owner"}} {
+		w := newWorld(t, everybody()...)
+		r := w.file(ask(alice, plan(statement), need(1, "reviewer")))
+		if got, err := w.Request(t.Context(), rita, r.ID); err != nil || !got.Yours {
+			t.Fatalf("%v, %v", got.Yours, err)
+		}
+		demoted := person("rita", groups...)
+		w.set(demoted)
+		for _, v := range []bastion.Verdict{bastion.VoteApprove, bastion.VoteDeny, bastion.VoteComment} {
+			_, err := w.vote(demoted, r.ID, v)
+			refused(t, err, "not found, or not yours to see")
+		}
+		if got := w.state(r.ID); got != bastion.Pending {
+			t.Errorf("%v: %s", groups, got)
+		}
+	}
+}
+
+// Access is the identity's that asked, on its target, and nobody else's.
+func TestAccessOfSomebodyElse(t *testing.T) {
+	home := alice
+	home.Issuer = "https://other.example"
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: alice.ID()}
+	glued := bastion.Identity{Issuer: issuer + "#ali", Subject: "ce", Kind: bastion.Person, Name: "glued"}
+	w := newWorld(t, append(everybody(), home, bot, glued)...)
+	r := w.access(want(alice, "writer"))
+	w.approves(rita, r.ID)
+	for _, who := range []bastion.Identity{home, bot, glued, rita, ben, axel, {}} {
+		w.holds(who)
+	}
+	w.approves(rita, w.access(want(bot, "writer")).ID)
+	w.holds(bot, 2)
+	if g := w.holds(alice, 1); g[0].Target != production.Name {
+		t.Errorf("%+v", g)
+	}
+}
+
+// No account of the requester's approves, denies or keeps access for another one.
+func TestApproveOwnAccess(t *testing.T) {
+	boss := person("boss", "deployer", "reviewer", "owner", "auditor")
+	again := boss
+	again.Issuer, again.Subject, again.Email = "https://other.example", "4711", "BOSS@Example.com"
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: boss.ID(), Groups: []string{"reviewer"}}
+	for _, asks := range []bastion.Identity{boss, again, bot} {
+		for _, votes := range []bastion.Identity{boss, again, bot} {
+			w := newWorld(t, append(everybody(), boss, again, bot)...)
+			r := w.access(want(asks, "writer"))
+			_, err := w.vote(votes, r.ID, bastion.VoteApprove)
+			if votes.Kind == bastion.Service { // which none can
+				refused(t, err, "cannot")
+			} else {
+				refused(t, err, "you cannot approve your own request")
+			}
+			w.holds(asks)
+			w.holds(votes)
+			if slices.Contains(r.Approvers, "boss") {
+				t.Errorf("%s is told to ask the boss", asks.ID())
+			}
+		}
+	}
+}
+
+// A policy that changed between the approval of access and its use is looked at
+// again; see TestGrantNoLongerCounts. One that changed before the approval is, too.
+func TestPolicyChangedBeforeApproval(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	r := w.access(want(alice, "writer"))
+	w.offer(terms("writer", need(2, "reviewer")))
+	w.approves(rita, r.ID)
+	w.holds(alice)
+	if got := w.state(r.ID); got != bastion.Expired {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// Several take the same emergency at once: one alarm, one review.
+func TestEmergencyTwiceAtOnce(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	var rs [8]bastion.Request
+	var errs [8]error
+	var asks []func()
+	for i := range rs {
+		asks = append(asks, func() { rs[i], errs[i] = w.FileAccess(t.Context(), urgent(alice)) })
+	}
+	together(asks...)
+	alarms := 0
+	for _, e := range eventsIn(t, w.db) {
+		if e.Kind == bastion.EventAlarm {
+			alarms++
+		}
+	}
+	all, err := w.Requests(t.Context(), axel, bastion.RequestFilter{})
+	if errors.Join(append(errs[:], err)...) != nil || alarms != 1 || len(all) != 2 {
+		t.Errorf("%d alarms, requests %v, %v %v", alarms, ids(all), errs, err)
+	}
+	w.holds(alice, rs[0].ID)
+}
+
+// Access is granted, used and revoked at once: after the revocation was told,
+// nothing is listed any more, whichever of the changes came to the memory first.
+func TestGrantAgainstRevocation(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	together(func() { raceGrants(t, w, alice) }, func() { raceGrants(t, w, omar) }, func() { raceGrants(t, w, axel) }, func() { raceGrants(t, w, ben) })
+}
+
+func raceGrants(t *testing.T, w *world, who bastion.Identity) {
+	for n := range rounds / 4 {
+		r, err := w.FileAccess(t.Context(), want(who, "writer"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		var approved, revoked error
+		together(
+			func() { _, approved = w.vote(rita, r.ID, bastion.VoteApprove) },
+			func() { _, revoked = w.revokes(pia, r.ID, "not now") },
+			func() { _, err = w.Grants(t.Context(), who) },
+		)
+		if approved != nil || err != nil {
+			t.Errorf("round %d: %v, %v", n, approved, err)
+			return
+		}
+		grants, err := w.Grants(t.Context(), who)
+		if held := len(grants) == 1; err != nil || held == (revoked == nil) {
+			t.Errorf("round %d: revoked: %v; held %v, %v", n, revoked, grants, err)
+			return
+		}
+		if revoked == nil {
+			continue
+		}
+		if _, err := w.revokes(who, r.ID, ""); err != nil {
+			t.Error(err)
+			return
+		}
+		if grants, err := w.Grants(t.Context(), who); err != nil || len(grants) != 0 {
+			t.Errorf("round %d: after its end: %v, %v", n, grants, err)
+			return
 		}
 	}
 }
@@ -433,22 +625,30 @@ func together(fs ...func()) {
 	wg.Wait()
 }
 
+// Whoever approves at the same moment, all of them count: 1,000 rounds.
 func TestSimultaneousApprovals(t *testing.T) {
 	w := newWorld(t, everybody()...)
-	for n := range rounds {
-		q := ask(alice, plan(number(n)), need(2, "reviewer"), need(1, "owner"))
-		r := w.file(q)
-		var errs [4]error
-		var votes []func()
-		for i, who := range []bastion.Identity{rita, ben, omar, pia} {
-			votes = append(votes, func() { _, errs[i] = w.vote(who, r.ID, bastion.VoteApprove) })
-		}
-		together(votes...)
-		got, err := w.Use(t.Context(), r.ID, q)
-		if errors.Join(append(errs[:], err)...) != nil || got.State != bastion.Used || len(got.Votes) != 4 {
-			t.Fatalf("round %d: %s with %d votes; %v, %v", n, got.State, len(got.Votes), errs, err)
-		}
+	var lanes []func() // which share commits
+	for lane := range 20 {
+		lanes = append(lanes, func() {
+			for n := range 50 {
+				q := ask(alice, plan(number(50*lane+n)), need(2, "reviewer"), need(1, "owner"))
+				r, err := w.File(t.Context(), q)
+				var errs [4]error
+				var votes []func()
+				for i, who := range []bastion.Identity{rita, ben, omar, pia} {
+					votes = append(votes, func() { _, errs[i] = w.vote(who, r.ID, bastion.VoteApprove) })
+				}
+				together(votes...)
+				got, uerr := w.Use(t.Context(), r.ID, q)
+				if errors.Join(append(errs[:], err, uerr)...) != nil || got.State != bastion.Used || len(got.Votes) != 4 {
+					t.Errorf("lane %d, round %d: %s with %d votes; %v, %v, %v", lane, n, got.State, len(got.Votes), err, errs, uerr)
+					return
+				}
+			}
+		})
 	}
+	together(lanes...)
 }
 
 // The same person approves in many sessions at once, and counts once.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/approval"
 )
 
 var past = flag.Int("past", 20_000, "past requests in benchmarks")
@@ -73,4 +75,94 @@ func BenchmarkLists(b *testing.B) {
 			}
 		}
 	})
+	one := w.file(ask(alice, plan("update beside"), need(1, "reviewer")))
+	b.Run("beside", func(b *testing.B) {
+		for b.Loop() {
+			if h, err := w.History(b.Context(), rita, one.ID); err != nil || h.Shape.Total != *past {
+				b.Fatal(h, err)
+			}
+		}
+	})
+	b.Run("sweep of nothing", func(b *testing.B) {
+		for b.Loop() {
+			if err := w.Sweep(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("ask and withdraw", func(b *testing.B) {
+		for b.Loop() {
+			r, err := w.File(b.Context(), ask(ben, plan("again"), need(1, "reviewer")))
+			if err == nil {
+				_, err = w.Withdraw(b.Context(), ben, r.ID)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("restart", func(b *testing.B) {
+		for b.Loop() {
+			w.service(w.clock)
+		}
+	})
+}
+
+// BenchmarkGrants asks before an operation what somebody was granted, while a
+// thousand others were granted something too.
+func BenchmarkGrants(b *testing.B) {
+	w := newWorld(b, everybody()...)
+	for n := range 1000 {
+		w.access(urgent(person("p" + number(n))))
+	}
+	r := w.access(want(alice, "writer"))
+	w.approves(rita, r.ID)
+	windowed := want(ben, "writer")
+	windowed.Asked.Window = "mon-fri 09:00-17:00 Europe/Berlin; sun 08:00-20:00 UTC"
+	w.approves(rita, w.access(windowed).ID)
+	grants := func(b *testing.B, who bastion.Identity, want int) {
+		if g, err := w.Grants(context.Background(), who); err != nil || len(g) != want {
+			b.Error(g, err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		who  bastion.Identity
+		want int
+	}{{"none", omar, 0}, {"one", alice, 1}, {"in a window", ben, 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				grants(b, c.who, c.want)
+			}
+		})
+		b.Run(c.name+" together", func(b *testing.B) {
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					grants(b, c.who, c.want)
+				}
+			})
+		})
+	}
+	for _, c := range []struct {
+		name   string
+		window string
+	}{{"looked at again", ""}, {"looked at again in a window", "mon-sun 00:00-24:00 Europe/Berlin; sun 08:00-20:00 UTC"}} {
+		b.Run(c.name, func(b *testing.B) {
+			q := want(axel, "writer")
+			q.Asked.For, q.Asked.Window = 8*time.Hour, c.window
+			for n := 0; b.Loop(); n++ {
+				if n%5000 == 0 { // before it ends
+					b.StopTimer()
+					w.pass(9 * time.Hour)
+					w.approves(rita, w.access(q).ID)
+					b.StartTimer()
+				}
+				w.pass(approval.Recheck)
+				if _, err := w.Grants(context.Background(), axel); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

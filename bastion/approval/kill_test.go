@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ func child(dir string) error {
 	for _, p := range everybody() {
 		people[p.ID()] = p
 	}
-	s, err := approval.New(approval.Config{DB: db, Append: appendTo, Roles: rolesOf, Now: time.Now,
+	s, err := approval.New(approval.Config{DB: db, Append: appendTo, Roles: rolesOf, Now: time.Now, Teams: teamsOf, Notify: noteTo,
 		Known:  func(id string) (bastion.Identity, bool) { p, ok := people[id]; return p, ok },
 		People: everybody})
 	if err != nil {
@@ -62,20 +63,31 @@ func child(dir string) error {
 		return err
 	}
 	say("hello %d", len(old))
-	run := func(r bastion.Request) error {
-		voted := map[string]bool{}
-		for _, v := range r.Votes {
-			voted[v.Who.Name] = true
+	ballot := func(r bastion.Request, who bastion.Identity, v bastion.Verdict) (bastion.Request, error) {
+		if slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return v.Who.Equal(who) }) {
+			return r, nil
 		}
-		for _, who := range []bastion.Identity{rita, ben} {
-			if r.State != bastion.Pending || voted[who.Name] {
-				continue
-			}
-			var err error
-			if r, err = s.Vote(ctx, bastion.Ballot{Request: r.ID, Verdict: bastion.VoteApprove, Who: who}); err != nil {
-				return err
-			}
+		r, err := s.Vote(ctx, bastion.Ballot{Request: r.ID, Verdict: v, Reason: "I looked", Who: who})
+		if err == nil {
 			say("vote %d %s", r.ID, who.Name)
+		}
+		return r, err
+	}
+	both := func(r bastion.Request) (_ bastion.Request, err error) {
+		for _, who := range []bastion.Identity{rita, ben} {
+			if r.State != bastion.Pending {
+				break
+			}
+			if r, err = ballot(r, who, bastion.VoteApprove); err != nil {
+				return r, err
+			}
+		}
+		return r, nil
+	}
+	run := func(r bastion.Request) error {
+		r, err := both(r)
+		if err != nil {
+			return err
 		}
 		used, err := s.Use(ctx, r.ID, ask(alice, plan(r.Text), need(2, "reviewer")))
 		if err != nil {
@@ -84,30 +96,96 @@ func child(dir string) error {
 		say("run %d", used.ID) // here the statement would go to the target
 		return nil
 	}
+	held := func(id uint64, want bool) error {
+		grants, err := s.Grants(ctx, alice)
+		if err == nil && slices.ContainsFunc(grants, func(g bastion.Grant) bool { return g.Request == id }) != want {
+			err = fmt.Errorf("request %d is held: %v", id, !want)
+		}
+		return err
+	}
+	// hold takes access from wherever it is to its end.
+	hold := func(r bastion.Request) error {
+		r, err := both(r)
+		if err != nil {
+			return err
+		}
+		if err := held(r.ID, true); err != nil {
+			return err
+		}
+		say("hold %d", r.ID)
+		if _, err := ballot(r, alice, bastion.VoteComment); err != nil {
+			return err
+		}
+		if _, err := s.Revoke(ctx, bastion.Ballot{Request: r.ID, Who: alice}); err != nil {
+			return err
+		}
+		say("revoke %d", r.ID)
+		return held(r.ID, false)
+	}
 	for _, r := range old {
-		if r.State.Open() {
-			if err := run(r); err != nil {
-				return fmt.Errorf("going on with request %d, %s: %w", r.ID, r.State, err)
+		var err error
+		switch {
+		case r.Kind == bastion.KindAccess && r.State.Open():
+			err = hold(r)
+		case r.Kind == bastion.KindAccess:
+			err = held(r.ID, false)
+		case r.Kind == bastion.KindReview:
+			// after the emergency, below
+		case r.State.Open():
+			err = run(r)
+		default:
+			if _, err := s.Use(ctx, r.ID, ask(alice, plan(r.Text), need(2, "reviewer"))); err == nil {
+				say("run %d", r.ID)
 			}
-		} else if _, err := s.Use(ctx, r.ID, ask(alice, plan(r.Text), need(2, "reviewer"))); err == nil {
-			say("run %d", r.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("going on with request %d, %s %s: %w", r.ID, r.Kind, r.State, err)
+		}
+	}
+	for _, r := range old {
+		if r.Kind == bastion.KindReview && r.State.Open() {
+			if r, err = both(r); err != nil || r.State != bastion.Closed {
+				return fmt.Errorf("going on with review %d, now %s: %w", r.ID, r.State, err)
+			}
 		}
 	}
 	failed := make(chan error)
-	for g := range 4 {
-		go func() {
-			for n := 0; ; n++ {
-				r, err := s.File(ctx, ask(alice, plan(fmt.Sprintf("update %d.%d.%d", os.Getpid(), g, n)), need(2, "reviewer")))
-				if err == nil {
-					say("file %d", r.ID)
-					err = run(r)
-				}
-				if err != nil {
-					failed <- err
-					return
-				}
+	lane := func(f func(n int) error) {
+		for n := 0; ; n++ {
+			if err := f(n); err != nil {
+				failed <- err
+				return
 			}
-		}()
+		}
+	}
+	for g := range 3 {
+		go lane(func(n int) error {
+			r, err := s.File(ctx, ask(alice, plan(fmt.Sprintf("update %d.%d.%d", os.Getpid(), g, n)), need(2, "reviewer")))
+			if err != nil {
+				return err
+			}
+			say("file %d", r.ID)
+			return run(r)
+		})
+		go lane(func(n int) error {
+			q := want(alice, fmt.Sprintf("b%d.%d.%d", os.Getpid(), g, n), need(2, "reviewer"))
+			q.Asked.Emergency = g == 0
+			q.Terms.Emergency = g == 0
+			r, err := s.FileAccess(ctx, q)
+			if err != nil {
+				return err
+			}
+			say("file %d", r.ID)
+			if err := hold(r); err != nil || g != 0 {
+				return err
+			}
+			review, err := s.Request(ctx, rita, r.ID+1)
+			if err != nil {
+				return err
+			}
+			_, err = both(review)
+			return err
+		})
 	}
 	return <-failed
 }
@@ -119,7 +197,9 @@ func TestKilled(t *testing.T) {
 	ran := map[uint64]int{}
 	voted := map[string]bool{} // "7 rita"
 	filed := map[uint64]bool{}
-	for range 20 {
+	revoked := map[uint64]bool{}
+	held := 0
+	for range 30 {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childDir+"="+dir)
 		var complaint strings.Builder
@@ -132,7 +212,7 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewReader(out)
-		for left := rand.IntN(60); ; left-- {
+		for left := rand.IntN(100); ; left-- {
 			if left == 0 {
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
@@ -157,20 +237,24 @@ func TestKilled(t *testing.T) {
 				voted[fmt.Sprint(id, " ", who)] = true
 			case "run":
 				ran[id]++
+			case "hold":
+				held++
+			case "revoke":
+				revoked[id] = true
 			}
 		}
 		if err := cmd.Wait(); err == nil || complaint.Len() > 0 {
 			t.Fatalf("child ended by itself: %v\n%s", err, complaint.String())
 		}
-		checkKilled(t, dir, filed, voted, ran)
+		checkKilled(t, dir, filed, revoked, voted, ran)
 	}
-	if len(ran) == 0 {
-		t.Error("nothing ever ran")
+	if len(ran) == 0 || held == 0 || len(revoked) == 0 {
+		t.Errorf("%d ran, %d were held, %d revoked", len(ran), held, len(revoked))
 	}
 }
 
 // checkKilled compares the store with what the children told.
-func checkKilled(t *testing.T, dir string, filed map[uint64]bool, voted map[string]bool, ran map[uint64]int) {
+func checkKilled(t *testing.T, dir string, filed, revoked map[uint64]bool, voted map[string]bool, ran map[uint64]int) {
 	t.Helper()
 	db, err := store.Open(dir)
 	if err != nil {
@@ -183,12 +267,21 @@ func checkKilled(t *testing.T, dir string, filed map[uint64]bool, voted map[stri
 	}()
 	w := worldOver(t, db, everybody()...)
 	w.Service = w.service(time.Now)
-	uses := map[uint64]int{}
+	uses, alarms, ends, notes := map[uint64]int{}, map[uint64]int{}, map[uint64]int{}, map[uint64]int{}
+	for _, n := range w.notes() {
+		if n.Kind == approval.NoteFiled || n.Kind == approval.NoteEmergency || n.Kind == approval.NoteReview {
+			notes[n.Request]++
+		}
+	}
 	votes := map[string]int{}
 	for _, e := range eventsIn(t, db) {
 		switch e.Kind {
 		case bastion.EventUse:
 			uses[e.Request]++
+		case bastion.EventAlarm:
+			alarms[e.Request]++
+		case bastion.EventRevoke:
+			ends[e.Request]++
 		case bastion.EventVote:
 			votes[fmt.Sprint(e.Request, " ", e.Name)]++
 		}
@@ -197,7 +290,16 @@ func checkKilled(t *testing.T, dir string, filed map[uint64]bool, voted map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	holds, err := w.Grants(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[uint64]bool{}
+	for _, g := range holds {
+		given[g.Request] = true
+	}
 	kept := map[uint64]bool{}
+	balance := 0 // emergencies without a review
 	keptVotes := map[string]bool{}
 	for _, r := range all {
 		kept[r.ID] = true
@@ -215,6 +317,26 @@ func checkKilled(t *testing.T, dir string, filed map[uint64]bool, voted map[stri
 		if uses[r.ID] != used || ran[r.ID] > used {
 			t.Errorf("request %d is %s; logged %d uses, ran %d times", r.ID, r.State, uses[r.ID], ran[r.ID])
 		}
+		emergency, ended := 0, 0
+		switch {
+		case r.Kind == bastion.KindReview:
+			balance--
+		case r.Kind == bastion.KindAccess && r.Access.Emergency:
+			balance++
+			emergency = 1
+		}
+		if r.State == bastion.Revoked {
+			ended = 1
+		}
+		if alarms[r.ID] != emergency || ends[r.ID] != ended || notes[r.ID] != 1 {
+			t.Errorf("request %d, %s %s: %d alarms, %d revocations and %d notes of its beginning", r.ID, r.Kind, r.State, alarms[r.ID], ends[r.ID], notes[r.ID])
+		}
+		if given[r.ID] != (r.Kind == bastion.KindAccess && r.State == bastion.Approved) || revoked[r.ID] && r.State != bastion.Revoked {
+			t.Errorf("request %d, %s %s: granted %v, revoked %v", r.ID, r.Kind, r.State, given[r.ID], revoked[r.ID])
+		}
+	}
+	if balance != 0 {
+		t.Errorf("%d emergencies have no review", balance)
 	}
 	for id := range filed {
 		if !kept[id] {

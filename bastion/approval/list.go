@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // Requests lists what the reader may see, newest first. Decide lists what waits
-// for the reader's vote: pending, not the reader's own, not voted on yet.
+// for the reader's vote: pending, not the reader's own, not voted on yet; the most
+// urgent first, which are reviews of emergencies, then what expires soonest.
 func (s *Service) Requests(ctx context.Context, who bastion.Identity, f bastion.RequestFilter) ([]bastion.Request, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -66,10 +68,22 @@ func (s *Service) queue(ctx context.Context, who bastion.Identity, held []bastio
 	if err != nil {
 		return nil, err
 	}
-	known := s.crowd(rs...)
+	known := s.crowd(slices.ContainsFunc(rs, func(r record) bool { return r.OtherTeam }), rs...)
 	roles := approving(held)
 	rs = slices.DeleteFunc(rs, func(r record) bool { return !known.canVote(r, who, roles) })
+	slices.SortStableFunc(rs, urgency) // of the newest first
 	return s.shown(rs[:min(len(rs), f.Limit)], who), nil
+}
+
+// urgency orders what waits for a vote.
+func urgency(a, b record) int {
+	reviews := func(r record) int {
+		if r.Kind == bastion.KindReview {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(reviews(a), reviews(b)), a.Expires.Compare(b.Expires))
 }
 
 // subjects are what the reader's lists are made of.
@@ -106,16 +120,41 @@ func merged(v *view, bucket string, subjects []subject, limit int) ([]uint64, er
 	return ids, nil
 }
 
-// Request returns one request, or an error that wraps [bastion.ErrNotFound].
+// Request returns one request, or an error that wraps [bastion.ErrNotFound]. The
+// first time that somebody who decides it reads it so, that is kept.
 func (s *Service) Request(ctx context.Context, who bastion.Identity, id uint64) (bastion.Request, error) {
 	r, err := s.one(ctx, id)
 	if err != nil {
 		return bastion.Request{}, err
 	}
-	if !visible(r, who, s.c.Roles(who)) {
+	held := s.c.Roles(who)
+	if !visible(r, who, held) {
 		return bastion.Request{}, notFound(id)
 	}
+	if r.State.Open() && !slices.Contains(r.SeenBy, who.ID()) && s.crowd(r.OtherTeam, r).mayDecide(r, who, approving(held)) {
+		if r, err = s.seen(ctx, who, id); err != nil {
+			return bastion.Request{}, err
+		}
+	}
 	return s.shown([]record{r}, who)[0], nil
+}
+
+// seen notes that somebody who decides a request has read it.
+func (s *Service) seen(ctx context.Context, who bastion.Identity, id uint64) (r record, err error) {
+	err = s.change(ctx, func(w *work) error {
+		var err error
+		if r, err = w.record(id); err != nil {
+			return err
+		}
+		after, err := next(r, action{act: see, vote: bastion.Vote{Who: who}}, facts{now: w.now, may: true, apart: true, outside: true})
+		if err != nil {
+			return nil // it ended meanwhile, or was read by the same person twice at once
+		}
+		r = after
+		w.changed = append(w.changed, r)
+		return save(w.tx, r)
+	})
+	return r, err
 }
 
 func (s *Service) one(ctx context.Context, id uint64) (r record, err error) {
@@ -124,16 +163,15 @@ func (s *Service) one(ctx context.Context, id uint64) (r record, err error) {
 }
 
 // canVote reports whether the request waits for a vote of this identity.
-func (c crowd) canVote(r record, who bastion.Identity, roles []string) bool {
-	return r.State == bastion.Pending && who.Kind == bastion.Person && mayDecide(r, roles) && c.apart(r.Who, who) == nil &&
-		!slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return c.same(v.Who, who) })
+func (c *crowd) canVote(r record, who bastion.Identity, roles []string) bool {
+	return r.State == bastion.Pending && c.mayDecide(r, who, roles) && !c.voted(r, who)
 }
 
 // shown makes of records what the reader sees: who can still approve, whether
 // the reader can, and a text without secrets unless it is the reader's own or
 // to be decided by them.
 func (s *Service) shown(rs []record, who bastion.Identity) []bastion.Request {
-	known := s.crowd(rs...)
+	known := s.crowd(slices.ContainsFunc(rs, func(r record) bool { return r.OtherTeam }), rs...)
 	roles := approving(s.c.Roles(who))
 	var people []member
 	if slices.ContainsFunc(rs, func(r record) bool { return r.State == bastion.Pending }) {

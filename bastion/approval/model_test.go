@@ -1,14 +1,18 @@
 package approval_test
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/store"
 )
 
@@ -20,39 +24,79 @@ type account struct {
 	known bool
 }
 
-func (a *account) may(role string) bool {
-	return a.who.Kind == bastion.Person && slices.Contains(a.who.Groups, role) && slices.Contains(duties[role], bastion.Approve)
+// has reports whether the account's groups let it approve in the role.
+func (a *account) has(role string) bool {
+	return slices.Contains(a.who.Groups, role) && slices.Contains(duties[role], bastion.Approve)
+}
+
+func (a *account) may(role string) bool { return a.who.Kind == bastion.Person && a.has(role) }
+
+// decides reports whether the account may decide by the needs.
+func (a *account) decides(needs bastion.Needs) bool {
+	return slices.ContainsFunc(needs, func(n bastion.Need) bool {
+		return slices.ContainsFunc(append([]string{n.Role}, n.Or...), a.may)
+	})
 }
 
 // asked is a request of the model.
 type asked struct {
+	kind             bastion.RequestKind
 	asker            *account
+	groups           []string // of the asker, when they asked
+	key              string   // what the same asker asks for once
 	text             string
 	needs            bastion.Needs
-	holds            time.Duration
+	otherTeam        bool
+	holds, length    time.Duration
+	from             time.Time
+	noon, emergency  bool // access in the noon window, of an emergency
+	review, of       int
 	expires, granted time.Time
 	state            bastion.RequestState
 	uses             int
 	votes            []modelVote
+	comments         int
+	seen             []*account
 }
 
 type modelVote struct {
-	by    *account
-	roles []string
+	by     *account
+	groups []string
+}
+
+func teams(groups ...[]string) []string {
+	return slices.DeleteFunc(slices.Concat(groups...), func(g string) bool { return !strings.HasPrefix(g, "team-") })
+}
+
+// share reports whether somebody is in a team of the asker's: as they were when
+// they asked or voted, or are with any account that is known now. using is what
+// the asker is who uses what was approved.
+func (m *model) share(r *asked, by *account, then, using []string) bool {
+	of := func(a *account, then ...[]string) []string {
+		all := then
+		for _, x := range m.accounts {
+			if x.known && (x == a || x.human == a.human && x.who.Kind == bastion.Person) {
+				all = append(all, x.who.Groups)
+			}
+		}
+		return teams(all...)
+	}
+	askers := of(r.asker, r.groups, using)
+	return slices.ContainsFunc(of(by, then), func(t string) bool { return slices.Contains(askers, t) })
 }
 
 // people are those whose votes count now, each human with the roles in which
 // they count.
-func (r *asked) people() map[string][]string {
-	m := map[string][]string{}
+func (m *model) people(r *asked, otherTeam bool, using []string) map[string][]string {
+	counting := map[string][]string{}
 	for _, v := range r.votes {
-		for _, role := range v.roles {
-			if v.by.known && v.by.may(role) && v.by.human != r.asker.human {
-				m[v.by.human] = append(m[v.by.human], role)
+		for _, role := range v.groups {
+			if v.by.known && v.by.may(role) && v.by.human != r.asker.human && !(otherTeam && m.share(r, v.by, v.groups, using)) {
+				counting[v.by.human] = append(counting[v.by.human], role)
 			}
 		}
 	}
-	return m
+	return counting
 }
 
 // enough tries every way of giving each need its people.
@@ -66,7 +110,7 @@ func enough(needs bastion.Needs, people map[string][]string) bool {
 	less := slices.Clone(needs)
 	less[0].Count--
 	for human, roles := range people {
-		if !slices.Contains(roles, needs[0].Role) {
+		if !slices.ContainsFunc(roles, func(role string) bool { return role == needs[0].Role || slices.Contains(needs[0].Or, role) }) {
 			continue
 		}
 		others := map[string][]string{}
@@ -84,7 +128,8 @@ func enough(needs bastion.Needs, people map[string][]string) bool {
 
 // Several people do random things, and the service does what the model does:
 // nothing is used without the approvals of different people that are valid at
-// that moment, nothing twice, nothing late; and what is right is not refused.
+// that moment, nothing twice, nothing late; access is there from its beginning to
+// its end and no longer; nobody decides their own; and what is right is not refused.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp("", "approval-model-")
@@ -103,7 +148,10 @@ func TestModel(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		(&model{T: rt, world: worldOver(t, db), now: start}).run()
+		w := worldOver(t, db)
+		w.lawless = true
+		w.Service = w.service(w.clock)
+		(&model{T: rt, world: w, now: start, barred: map[string]int{}}).run()
 	})
 }
 
@@ -111,7 +159,8 @@ type model struct {
 	*rapid.T
 	world    *world
 	accounts []*account
-	asked    []*asked // request n is asked[n-1]
+	asked    []*asked       // request n is asked[n-1]
+	barred   map[string]int // an emergency that was taken away, to its review
 	now      time.Time
 }
 
@@ -123,51 +172,80 @@ func (m *model) add(human string, i bastion.Identity) *account {
 }
 
 func (m *model) run() {
-	groups := []string{"reviewer", "owner", "deployer", "chief"}
+	groups := []string{"reviewer", "owner", "deployer", "chief", "team-a", "team-b"}
 	a := m.add("alice", person("alice", "deployer", "reviewer", "owner"))
-	second := person("alice-at-home", "reviewer", "owner")
+	second := person("alice-at-home", "reviewer", "owner", "team-a")
 	second.Issuer, second.Email = "https://other.example", "Alice@Example.COM"
 	m.add("alice", second)
 	m.add("alice", bastion.Identity{Issuer: "services", Subject: "bot", Kind: bastion.Service, Name: "bot", Owner: a.who.ID(), Groups: []string{"reviewer"}})
 	m.add("rita", person("rita", "reviewer", "owner"))
-	m.add("ben", person("ben", "reviewer", "deployer"))
-	m.add("omar", person("omar", "owner"))
+	m.add("ben", person("ben", "reviewer", "deployer", "team-a"))
+	m.add("omar", person("omar", "owner", "team-b"))
 	anybody := rapid.SampledFrom(m.accounts)
 	anyone := func() uint64 { return uint64(rapid.IntRange(1, len(m.asked)+1).Draw(m.T, "request")) }
-	needs := rapid.SampledFrom([]bastion.Needs{{need(1, "reviewer")}, {need(2, "reviewer")}, {need(1, "reviewer"), need(1, "owner")}, {need(1, "chief")}})
+	rarely := func() bool { return rapid.IntRange(0, 3).Draw(m.T, "rarely") == 0 }
+	needs := rapid.SampledFrom([]bastion.Needs{{need(1, "reviewer")}, {need(2, "reviewer")}, {need(1, "reviewer"), need(1, "owner")}, {need(1, "chief")},
+		{either(2, "reviewer", "owner")}, {either(1, "chief", "owner"), need(1, "reviewer")}})
 	texts := rapid.SampledFrom([]string{"update a", "update b"})
 	question := func(a *account, text string) bastion.Question {
 		q := ask(a.who, plan(text), needs.Draw(m.T, "needs")...)
 		q.Decision.Within = 10 * time.Minute
 		q.Decision.Holds = rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(m.T, "holds")
+		q.Decision.OtherTeam = rapid.IntRange(0, 3).Draw(m.T, "other team") == 0
 		return q
 	}
 	m.Repeat(map[string]func(*rapid.T){
 		"file": func(*rapid.T) { m.file(question(m.pick(anybody), texts.Draw(m.T, "text"))) },
-		"vote": func(*rapid.T) { m.vote(anyone(), m.pick(anybody), bastion.VoteApprove) },
-		"more": func(*rapid.T) { m.vote(anyone(), m.pick(anybody), bastion.VoteApprove) },
+		"file access": func(*rapid.T) {
+			q := want(m.pick(anybody).who, "writer", needs.Draw(m.T, "needs")...)
+			q.Terms.Within = 10 * time.Minute
+			q.Terms.OtherTeam = rapid.IntRange(0, 3).Draw(m.T, "other team") == 0
+			q.Asked.For = rapid.SampledFrom([]time.Duration{20 * time.Minute, time.Hour}).Draw(m.T, "for")
+			switch rapid.IntRange(0, 5).Draw(m.T, "kind") {
+			case 0:
+				q.Asked.From = m.now.Add(5 * time.Minute)
+			case 1:
+				q.Asked.Window = "mon-sun 12:00-12:30 UTC"
+			case 2:
+				q.Asked.Emergency, q.Terms.Emergency = true, true
+			}
+			m.access(q)
+		},
+		"vote":    func(*rapid.T) { m.vote(anyone(), m.pick(anybody), bastion.VoteApprove) },
+		"more":    func(*rapid.T) { m.vote(anyone(), m.pick(anybody), bastion.VoteApprove) },
+		"again":   func(*rapid.T) { m.vote(anyone(), m.pick(anybody), bastion.VoteApprove) },
+		"comment": func(*rapid.T) { m.comment(anyone(), m.pick(anybody)) },
+		"read":    func(*rapid.T) { m.read(anyone(), m.pick(anybody)) },
 		"deny": func(*rapid.T) {
-			if rapid.IntRange(0, 3).Draw(m.T, "rarely") == 0 {
+			if rarely() {
 				m.vote(anyone(), m.pick(anybody), bastion.VoteDeny)
+			}
+		},
+		"revoke": func(*rapid.T) {
+			if rarely() {
+				m.revoke(anyone(), m.pick(anybody))
 			}
 		},
 		"use": func(*rapid.T) {
 			id := anyone()
 			who, text := m.pick(anybody), texts.Draw(m.T, "text")
-			if int(id) <= len(m.asked) && rapid.IntRange(0, 3).Draw(m.T, "as asked") > 0 {
+			if int(id) <= len(m.asked) && m.asked[id-1].text != "" && rapid.IntRange(0, 3).Draw(m.T, "as asked") > 0 {
 				who, text = m.asked[id-1].asker, m.asked[id-1].text
 			}
 			m.use(id, question(who, text))
 		},
 		"withdraw": func(*rapid.T) {
-			if rapid.IntRange(0, 3).Draw(m.T, "rarely") == 0 {
+			if rarely() {
 				m.withdraw(anyone(), m.pick(anybody))
 			}
 		},
 		"groups": func(*rapid.T) {
 			a := m.pick(anybody)
-			a.who.Groups = rapid.SliceOfNDistinct(rapid.SampledFrom(groups), 0, 3, rapid.ID).Draw(m.T, "groups")
-			m.world.set(a.who)
+			a.who.Groups = rapid.SliceOfNDistinct(rapid.SampledFrom(groups), 0, 4, rapid.ID).Draw(m.T, "groups")
+			if a.known {
+				m.world.set(a.who)
+			}
+			m.pass(approval.Recheck)
 		},
 		"come and go": func(*rapid.T) {
 			a := m.accounts[rapid.IntRange(3, len(m.accounts)-1).Draw(m.T, "who")]
@@ -176,16 +254,24 @@ func (m *model) run() {
 			} else {
 				m.world.forget(a.who)
 			}
+			m.pass(approval.Recheck)
 		},
 		"time passes": func(*rapid.T) {
-			d := time.Duration(rapid.IntRange(1, 9).Draw(m.T, "minutes")) * time.Minute
-			m.world.pass(d)
-			m.now = m.now.Add(d)
-			m.look()
+			m.pass(time.Duration(rapid.IntRange(1, 9).Draw(m.T, "minutes")) * time.Minute)
 		},
 		"clock set back": func(*rapid.T) {
 			m.world.pass(-time.Duration(rapid.IntRange(1, 90).Draw(m.T, "minutes")) * time.Minute)
 			m.look()
+		},
+		"sweep": func(*rapid.T) {
+			if err := m.world.Sweep(m.world.t.Context()); err != nil {
+				m.Fatal(err)
+			}
+		},
+		"restart": func(*rapid.T) {
+			if rarely() && m.world.clock().Equal(m.now) { // nothing keeps the time that passes while nothing is written
+				m.world.Service = m.world.service(m.world.clock)
+			}
 		},
 		"": func(*rapid.T) { m.check() },
 	})
@@ -193,10 +279,16 @@ func (m *model) run() {
 
 func (m *model) pick(g *rapid.Generator[*account]) *account { return g.Draw(m.T, "who") }
 
+func (m *model) pass(d time.Duration) {
+	m.world.pass(d)
+	m.now = m.now.Add(d)
+	m.look()
+}
+
 // expire ends what is over.
 func (m *model) expire() {
 	for _, r := range m.asked {
-		if r.state.Open() && !m.now.Before(r.expires) {
+		if r.state.Open() && r.kind != bastion.KindReview && !m.now.Before(r.expires) {
 			r.state = bastion.Expired
 		}
 	}
@@ -229,31 +321,80 @@ func (m *model) account(id string) *account {
 	return m.accounts[i]
 }
 
+// open finds the open request of somebody for something; 0 is none.
+func (m *model) open(who *account, key string) uint64 {
+	for n, old := range m.asked {
+		if old.asker == who && old.key == key && old.state.Open() {
+			return uint64(n + 1)
+		}
+	}
+	return 0
+}
+
+func (m *model) filed(r bastion.Request, a *asked) {
+	if id := m.open(a.asker, a.key); id != 0 {
+		if r.ID != id {
+			m.Fatalf("asked again as %d; it is %d", r.ID, id)
+		}
+		return
+	}
+	a.groups = slices.Clone(a.asker.who.Groups)
+	m.asked = append(m.asked, a)
+	if r.ID != uint64(len(m.asked)) {
+		m.Fatalf("request %d should be %d", r.ID, len(m.asked))
+	}
+	if a.emergency {
+		a.review = len(m.asked) + 1
+		m.begin(a)
+		m.asked = append(m.asked, &asked{kind: bastion.KindReview, asker: a.asker, groups: a.groups, key: fmt.Sprint("review ", len(m.asked)),
+			needs: a.needs, otherTeam: a.otherTeam, of: len(m.asked), state: bastion.Pending})
+	}
+}
+
 func (m *model) file(q bastion.Question) {
 	m.expire()
 	r, err := m.world.File(m.world.t.Context(), q)
 	m.agree("file", true, err)
-	who := m.account(q.Who.ID())
-	for n, old := range m.asked {
-		if old.asker == who && old.text == q.Op.Text() && old.state.Open() {
-			if r.ID != uint64(n+1) {
-				m.Fatalf("asked again as %d; it is %d", r.ID, n+1)
-			}
-			return
-		}
+	m.filed(r, &asked{kind: bastion.KindOperation, asker: m.account(q.Who.ID()), key: q.Op.Text(), text: q.Op.Text(), needs: q.Decision.Needs,
+		otherTeam: q.Decision.OtherTeam, holds: q.Decision.Holds, expires: m.now.Add(q.Decision.Within), state: bastion.Pending})
+}
+
+func (m *model) access(q bastion.AccessQuestion) {
+	m.expire()
+	a := &asked{kind: bastion.KindAccess, asker: m.account(q.Who.ID()), key: fmt.Sprint(q.Asked), needs: q.Terms.Needs, otherTeam: q.Terms.OtherTeam,
+		length: q.Asked.For, from: q.Asked.From, noon: q.Asked.Window != "", emergency: q.Asked.Emergency, expires: m.now.Add(q.Terms.Within), state: bastion.Pending}
+	if a.emergency {
+		a.key = "emergency"
 	}
-	m.asked = append(m.asked, &asked{asker: who, text: q.Op.Text(), needs: q.Decision.Needs, holds: q.Decision.Holds,
-		expires: m.now.Add(q.Decision.Within), state: bastion.Pending})
-	if r.ID != uint64(len(m.asked)) {
-		m.Fatalf("request %d should be %d", r.ID, len(m.asked))
+	barred := a.emergency && m.open(a.asker, a.key) == 0 && m.barred[q.Who.ID()] != 0 && m.asked[m.barred[q.Who.ID()]-1].state.Open()
+	r, err := m.world.FileAccess(m.world.t.Context(), q)
+	m.agree("file access", !barred, err)
+	if !barred {
+		m.filed(r, a)
 	}
+}
+
+// begin grants access.
+func (m *model) begin(r *asked) {
+	if r.from.Before(m.now) {
+		r.from = m.now
+	}
+	r.state, r.expires = bastion.Approved, r.from.Add(r.length)
+}
+
+// judge reports whether the account is one of those who decide the request.
+func (m *model) judge(r *asked, by *account) bool {
+	return by.decides(r.needs) && by.human != r.asker.human && !(r.otherTeam && m.share(r, by, by.who.Groups, nil))
+}
+
+func (r *asked) voted(by *account) bool {
+	return slices.ContainsFunc(r.votes, func(v modelVote) bool { return v.by.human == by.human })
 }
 
 func (m *model) vote(id uint64, by *account, v bastion.Verdict) {
 	r := m.at(id)
-	eligible := slices.ContainsFunc(r.needs, func(n bastion.Need) bool { return by.may(n.Role) })
-	voted := slices.ContainsFunc(r.votes, func(v modelVote) bool { return v.by.human == by.human })
-	ok := r.state.Open() && eligible && by.human != r.asker.human && (!voted || v == bastion.VoteDeny)
+	ok := r.state.Open() && m.judge(r, by) && (!r.voted(by) || v == bastion.VoteDeny) && !(r.emergency && v == bastion.VoteApprove) &&
+		(r.of == 0 || !m.asked[r.of-1].state.Open())
 	known := by.known
 	_, err := m.world.vote(by.who, id, v)
 	m.agree("vote", ok, err)
@@ -261,27 +402,99 @@ func (m *model) vote(id uint64, by *account, v bastion.Verdict) {
 		return
 	}
 	if v == bastion.VoteDeny {
-		r.state = bastion.Denied
+		switch {
+		case r.kind == bastion.KindReview:
+			r.state = bastion.Closed
+		case r.kind == bastion.KindAccess && r.state == bastion.Approved:
+			m.taken(r)
+		default:
+			r.state = bastion.Denied
+		}
 		return
 	}
 	r.votes = append(r.votes, modelVote{by, slices.Clone(by.who.Groups)})
 	by.known = true // who votes has just been asked who they are
-	if r.state == bastion.Pending && enough(r.needs, r.people()) {
-		r.state, r.granted = bastion.Approved, m.now
-		if r.holds > 0 {
-			r.expires = m.now.Add(r.holds)
-		} else if least := m.now.Add(15 * time.Minute); least.After(r.expires) {
-			r.expires = least
+	if r.state == bastion.Pending && enough(r.needs, m.people(r, r.otherTeam, nil)) {
+		r.granted = m.now
+		switch least := m.now.Add(15 * time.Minute); {
+		case r.kind == bastion.KindReview:
+			r.state = bastion.Closed
+		case r.kind == bastion.KindAccess:
+			m.begin(r)
+		case r.holds > 0:
+			r.state, r.expires = bastion.Approved, m.now.Add(r.holds)
+		default:
+			r.state = bastion.Approved
+			if least.After(r.expires) {
+				r.expires = least
+			}
 		}
 	}
 	by.known = known
 }
 
+// taken is access that somebody else took away.
+func (m *model) taken(r *asked) {
+	r.state = bastion.Revoked
+	if r.emergency {
+		m.barred[r.asker.who.ID()] = r.review
+	}
+}
+
+func (m *model) comment(id uint64, by *account) {
+	r := m.at(id)
+	sees := r.asker == by || r.asker.who.Owner != "" && r.asker.who.Owner == by.who.ID() ||
+		slices.ContainsFunc(r.needs, func(n bastion.Need) bool { return slices.ContainsFunc(append([]string{n.Role}, n.Or...), by.has) })
+	ok := r.state.Open() && sees
+	_, err := m.world.vote(by.who, id, bastion.VoteComment)
+	m.agree("comment", ok, err)
+	if ok {
+		r.comments++
+	}
+}
+
+func (m *model) read(id uint64, by *account) {
+	r := m.at(id)
+	got, err := m.world.Request(m.world.t.Context(), by.who, id)
+	if err != nil {
+		return
+	}
+	if r.state.Open() && m.judge(r, by) && !slices.Contains(r.seen, by) {
+		r.seen = append(r.seen, by)
+	}
+	var names []string
+	for _, a := range r.seen {
+		names = append(names, a.who.Name)
+	}
+	var seen []string
+	for _, s := range got.Seen {
+		seen = append(seen, s.Name)
+	}
+	if !slices.Equal(names, seen) {
+		m.Fatalf("request %d was seen by %v; want %v", id, seen, names)
+	}
+}
+
+func (m *model) revoke(id uint64, by *account) {
+	r := m.at(id)
+	own := r.asker == by || r.asker.who.Owner != "" && r.asker.who.Owner == by.who.ID()
+	ok := r.state == bastion.Approved && (own || m.judge(r, by))
+	_, err := m.world.revokes(by.who, id, "no longer")
+	m.agree("revoke", ok, err)
+	switch {
+	case ok && own:
+		r.state = bastion.Revoked
+	case ok:
+		m.taken(r)
+	}
+}
+
 func (m *model) use(id uint64, q bastion.Question) {
 	r := m.at(id)
-	mine := r.state == bastion.Approved && r.asker == m.account(q.Who.ID()) && r.text == q.Op.Text()
+	mine := r.state == bastion.Approved && r.asker == m.account(q.Who.ID()) && r.kind == bastion.KindOperation && r.text == q.Op.Text()
 	holds := min(r.holds, q.Decision.Holds)
-	counts := enough(r.needs, r.people()) && enough(q.Decision.Needs, r.people()) &&
+	people := m.people(r, r.otherTeam || q.Decision.OtherTeam, q.Who.Groups)
+	counts := enough(r.needs, people) && enough(q.Decision.Needs, people) &&
 		(holds > 0 && m.now.Before(r.granted.Add(holds)) || holds == 0 && r.uses == 0)
 	_, err := m.world.Use(m.world.t.Context(), id, q)
 	m.agree("use", mine && counts, err)
@@ -298,35 +511,84 @@ func (m *model) use(id uint64, q bastion.Question) {
 
 func (m *model) withdraw(id uint64, by *account) {
 	r := m.at(id)
-	ok := r.state.Open() && (r.asker == by || r.asker.who.Owner == by.who.ID())
+	ok := r.state.Open() && r.kind != bastion.KindReview && (r.asker == by || r.asker.who.Owner != "" && r.asker.who.Owner == by.who.ID())
 	_, err := m.world.Withdraw(m.world.t.Context(), by.who, id)
 	m.agree("withdraw", ok, err)
-	if ok {
+	switch {
+	case ok && r.kind == bastion.KindAccess && r.state == bastion.Approved:
+		r.state = bastion.Revoked
+	case ok:
 		r.state = bastion.Withdrawn
 	}
 }
 
-// check compares all states, and the queues of all accounts.
+// granted lists what the account may use now, and ends what does not count any more.
+func (m *model) granted(a *account) []uint64 {
+	var all []uint64
+	for n, r := range m.asked {
+		if r.asker != a || r.kind != bastion.KindAccess || r.state != bastion.Approved || m.now.Before(r.from) ||
+			r.noon && (m.now.Hour() != 12 || m.now.Minute() >= 30) {
+			continue
+		}
+		if !r.emergency && !enough(r.needs, m.people(r, r.otherTeam, a.who.Groups)) {
+			r.state = bastion.Expired
+			continue
+		}
+		all = append(all, uint64(n+1))
+	}
+	return all
+}
+
+// check compares all grants and states, and the queues of all accounts.
 func (m *model) check() {
 	m.expire()
+	for _, a := range m.accounts {
+		want := m.granted(a)
+		grants, err := m.world.Grants(m.world.t.Context(), a.who)
+		var got []uint64
+		for _, g := range grants {
+			got = append(got, g.Request)
+			if r := m.asked[g.Request-1]; g.Until.After(r.expires) || !g.Until.After(m.now) || g.Emergency != r.emergency {
+				m.Fatalf("granted by request %d until %v; it ends %v", g.Request, g.Until, r.expires)
+			}
+		}
+		if err != nil || !slices.Equal(got, want) {
+			m.Fatalf("%s is granted %v, %v; want %v", a.who.Name, got, err, want)
+		}
+	}
 	all, err := m.world.Requests(m.world.t.Context(), axel, bastion.RequestFilter{Limit: 1 << 30})
 	if err != nil || len(all) != len(m.asked) {
 		m.Fatalf("%d requests, %v; want %d", len(all), err, len(m.asked))
 	}
 	for _, got := range all {
-		if want := m.asked[got.ID-1]; got.State != want.state || got.State.Open() && !got.Expires.Equal(want.expires) {
+		want := m.asked[got.ID-1]
+		if got.Kind != want.kind || got.State != want.state || got.State.Open() && !got.Expires.Equal(want.expires) {
 			m.Fatalf("request %d is %s until %v; want %s until %v", got.ID, got.State, got.Expires, want.state, want.expires)
+		}
+		comments := 0
+		for _, v := range got.Votes {
+			if v.Verdict == bastion.VoteComment {
+				comments++
+			}
+			if v.Verdict == bastion.VoteApprove && m.account(v.Who.ID()).human == want.asker.human {
+				m.Fatalf("request %d was approved by the one who asked", got.ID)
+			}
+		}
+		if comments != want.comments {
+			m.Fatalf("request %d has %d comments; want %d", got.ID, comments, want.comments)
 		}
 	}
 	for _, a := range m.accounts {
 		var want []uint64
 		for n, r := range slices.Backward(m.asked) {
-			eligible := slices.ContainsFunc(r.needs, func(n bastion.Need) bool { return a.may(n.Role) })
-			voted := slices.ContainsFunc(r.votes, func(v modelVote) bool { return v.by.human == a.human })
-			if r.state == bastion.Pending && eligible && !voted && a.human != r.asker.human {
+			if r.state == bastion.Pending && !r.voted(a) && m.judge(r, a) {
 				want = append(want, uint64(n+1))
 			}
 		}
+		slices.SortStableFunc(want, func(a, b uint64) int {
+			r, s := m.asked[a-1], m.asked[b-1]
+			return cmp.Or(cmp.Compare(s.of, 0)-cmp.Compare(r.of, 0), r.expires.Compare(s.expires))
+		})
 		got, err := m.world.Requests(m.world.t.Context(), a.who, bastion.RequestFilter{Decide: true})
 		if err != nil || !slices.Equal(ids(got), want) {
 			m.Fatalf("queue of %s: %v, %v; want %v", a.who.Name, ids(got), err, want)

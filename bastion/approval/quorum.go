@@ -16,15 +16,23 @@ type member struct {
 	roles []string // those that carry the duty to approve
 }
 
-// crowd is what is known, by identity ID, of the people around a request. What
-// is not in it is not known, so its votes do not count.
-type crowd map[string]member
+// crowd is what is known of the people around a request.
+type crowd struct {
+	// members are by identity ID. Who is not among them is not known, so their votes
+	// do not count.
+	members map[string]member
+	// teams are an identity's teams; nil if nobody is in any.
+	teams func(bastion.Identity) []string
+	// linked are the teams of all accounts with an e-mail address in lower case,
+	// where somebody has to be of another team.
+	linked map[string][]string
+}
 
 // emails lists the addresses, in lower case, that tell the person behind an
 // identity: the identity's own, as it was then, and the person's, as it is now.
-func (c crowd) emails(i bastion.Identity) []string {
+func (c *crowd) emails(i bastion.Identity) []string {
 	var all []string
-	for _, e := range []string{i.Email, c[i.Person()].who.Email} {
+	for _, e := range []string{i.Email, c.members[i.Person()].who.Email} {
 		if e != "" {
 			all = append(all, strings.ToLower(e))
 		}
@@ -35,7 +43,7 @@ func (c crowd) emails(i bastion.Identity) []string {
 // same reports whether the same human being is behind both identities: the same
 // account, a service and its owner, or accounts of several providers with one
 // e-mail address.
-func (c crowd) same(a, b bastion.Identity) bool {
+func (c *crowd) same(a, b bastion.Identity) bool {
 	if a.Person() == b.Person() {
 		return true
 	}
@@ -48,28 +56,94 @@ var errOwner = errors.New("the owner of the service that asks has not signed in 
 
 // apart returns nil if the voter is another person than the requester, and in
 // doubt an error.
-func (c crowd) apart(requester, voter bastion.Identity) error {
+func (c *crowd) apart(requester, voter bastion.Identity) error {
 	if c.same(requester, voter) {
 		return errOwn
 	}
 	owner := requester.Person()
-	if owner != requester.ID() && !c[owner].known && !strings.HasPrefix(owner, voter.Issuer+"#") {
+	if owner != requester.ID() && !c.members[owner].known && !strings.HasPrefix(owner, voter.Issuer+"#") {
 		return errOwner // an account of the owner at another provider, for all we know
 	}
 	return nil
 }
 
+// link remembers the teams of people by their e-mail addresses.
+func (c *crowd) link(people []bastion.Identity) {
+	if c.teams == nil {
+		return
+	}
+	c.linked = map[string][]string{}
+	for _, p := range people {
+		if p.Email != "" {
+			mail := strings.ToLower(p.Email)
+			c.linked[mail] = append(c.linked[mail], c.teams(p)...)
+		}
+	}
+}
+
+// apartFrom is apart from all those who have to do with the request.
+func (c *crowd) apartFrom(r record, voter bastion.Identity) error {
+	for _, who := range r.requesters() {
+		if err := c.apart(who, voter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// teamsOf are the teams of the person behind an identity: as the identity says, as
+// it is known now, and those of the person's other accounts.
+func (c *crowd) teamsOf(i bastion.Identity) []string {
+	if c.teams == nil {
+		return nil
+	}
+	all := slices.Clone(c.teams(i))
+	for _, id := range []string{i.ID(), i.Person()} {
+		if m := c.members[id]; m.known {
+			all = append(all, c.teams(m.who)...)
+		}
+	}
+	for _, e := range c.emails(i) {
+		all = append(all, c.linked[e]...)
+	}
+	return all
+}
+
+// share reports whether two people are in one team, or were when one of them asked
+// or voted.
+func (c *crowd) share(a, b bastion.Identity) bool {
+	teams := c.teamsOf(b)
+	return slices.ContainsFunc(c.teamsOf(a), func(t string) bool { return slices.Contains(teams, t) })
+}
+
+// mayDecide reports whether the identity, with the roles that it holds, is one of
+// those who decide the request, whether or not it waits for them.
+func (c *crowd) mayDecide(r record, who bastion.Identity, roles []string) bool {
+	return who.Kind == bastion.Person && mayDecide(r, roles) && c.apartFrom(r, who) == nil &&
+		(!r.OtherTeam || !c.share(r.Who, who))
+}
+
+// voted reports whether the person voted before, with whatever account.
+func (c *crowd) voted(r record, who bastion.Identity) bool {
+	return slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool {
+		return v.Verdict != bastion.VoteComment && c.same(v.Who, who)
+	})
+}
+
 // counts returns the roles in which an approval counts at this moment, or why
 // it does not. A vote counts in the roles that the voter held then and holds now.
-func (c crowd) counts(requesters []bastion.Identity, v bastion.Vote) (roles []string, why string) {
+func (c *crowd) counts(requesters []bastion.Identity, otherTeam bool, v bastion.Vote) (roles []string, why string) {
 	name := bastion.VisibleLine(v.Who.Name)
-	m := c[v.Who.ID()]
+	m := c.members[v.Who.ID()]
 	if !m.known || m.who.Kind != bastion.Person {
 		return nil, name + " is no longer known here"
 	}
 	for _, r := range requesters {
 		if c.apart(r, v.Who) != nil {
 			return nil, name + " may be the same person as the one who asked"
+		}
+		if otherTeam && c.share(r, v.Who) {
+			return nil, name + " is in a team of the one who asked"
 		}
 	}
 	for _, role := range v.Roles {
@@ -91,15 +165,16 @@ type tally struct {
 }
 
 // count finds the people whose approval counts at this moment. Accounts of the
-// same person are one.
-func (c crowd) count(requesters []bastion.Identity, votes []bastion.Vote) tally {
+// same person are one. If otherTeam is set, who is in a team of a requester's does
+// not count.
+func (c *crowd) count(requesters []bastion.Identity, otherTeam bool, votes []bastion.Vote) tally {
 	var t tally
 	var who [][]bastion.Identity // the accounts of each of people
 	for _, v := range votes {
 		if v.Verdict != bastion.VoteApprove {
 			continue
 		}
-		roles, why := c.counts(requesters, v)
+		roles, why := c.counts(requesters, otherTeam, v)
 		if why != "" {
 			t.why = why
 			continue
@@ -133,20 +208,21 @@ func (t tally) cover(needs bastion.Needs) (ok bool, why string) {
 
 // covers reports whether different people can be found for all needs: a person
 // of several roles stands for one need, once. It is a matching in a bipartite
-// graph. Needs that ask nothing are never covered.
+// graph, found by augmenting paths (Kuhn, "The Hungarian method for the assignment
+// problem", 1955), and so exact. Needs that ask nothing are never covered.
 func covers(needs bastion.Needs, people [][]string) bool {
-	var seats []string
+	var seats []bastion.Need
 	for _, n := range needs {
 		if n.Count <= 0 || n.Role == "" || n.Count > len(people)-len(seats) {
 			return false
 		}
-		seats = append(seats, slices.Repeat([]string{n.Role}, n.Count)...)
+		seats = append(seats, slices.Repeat([]bastion.Need{n}, n.Count)...)
 	}
 	taken := make([]int, len(people)) // the seat of each person, from 1
 	var sit func(seat int, tried []bool) bool
 	sit = func(seat int, tried []bool) bool {
 		for p, roles := range people {
-			if tried[p] || !slices.Contains(roles, seats[seat]) {
+			if tried[p] || !slices.ContainsFunc(roles, seats[seat].Takes) {
 				continue
 			}
 			tried[p] = true

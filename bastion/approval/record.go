@@ -21,6 +21,9 @@ const (
 	allBucket      = "approval.all"      // subject and number
 	openBucket     = "approval.open"     // the same, of open requests
 	exactBucket    = "approval.exact"    // requester's subject and digest -> number, of open requests
+	dueBucket      = "approval.due"      // time and number of open requests that time does something to
+	barredBucket   = "approval.barred"   // requester's subject and digest of a revoked emergency -> its review
+	pastBucket     = "approval.past"     // subject -> tally of ended requests
 	clockBucket    = "approval.clock"    // the latest time seen
 )
 
@@ -31,6 +34,43 @@ type record struct {
 	Recorded string    `json:"recorded,omitempty"`
 	Granted  time.Time `json:"granted,omitzero"` // when it was approved
 	Uses     int       `json:"uses,omitempty"`
+	SeenBy   []string  `json:"seen_by,omitempty"` // the IDs of Seen
+	Warned   bool      `json:"warned,omitempty"`  // that access will end soon
+	Review   uint64    `json:"review,omitempty"`  // of an emergency: the request that looks at it
+	Of       uint64    `json:"of,omitempty"`      // of a review: what it looks at
+	Task     uint64    `json:"task,omitempty"`    // of a task: its number
+	// Apart are people besides the requester who cannot vote on it.
+	Apart []bastion.Identity `json:"apart,omitempty"`
+	Wake  time.Time          `json:"wake,omitzero"` // where it stands in dueBucket
+}
+
+// emergency reports whether the request is access that nobody had to approve.
+func (r record) emergency() bool {
+	return r.Kind == bastion.KindAccess && r.Access != nil && r.Access.Emergency
+}
+
+// lasting reports whether the request is access that was granted and has not ended.
+func (r record) lasting() bool {
+	return r.Kind == bastion.KindAccess && r.Access != nil && r.State == bastion.Approved
+}
+
+// due reports whether the request's time is over. A review's never is.
+func (r record) due(now time.Time) bool {
+	return r.State.Open() && r.Kind != bastion.KindReview && !now.Before(r.Expires)
+}
+
+// Soon is how long before the end of access people are told of it.
+const Soon = 5 * time.Minute
+
+// wake is when time does something to the request; zero is never.
+func (r record) wake() time.Time {
+	switch {
+	case !r.State.Open() || r.Kind == bastion.KindReview:
+		return time.Time{}
+	case r.lasting() && !r.Warned && r.Access.For > 2*Soon:
+		return r.Expires.Add(-Soon)
+	}
+	return r.Expires
 }
 
 // recorded is the text as events and those who need not decide may see it.
@@ -66,8 +106,10 @@ func (r record) subjects() []subject {
 		all = append(all, ownedBy(r.Who.Owner))
 	}
 	for _, n := range r.Needs {
-		if s := neededRole(n.Role); !slices.Contains(all, s) {
-			all = append(all, s)
+		for _, role := range append([]string{n.Role}, n.Or...) {
+			if s := neededRole(role); !slices.Contains(all, s) {
+				all = append(all, s)
+			}
 		}
 	}
 	return all
@@ -82,12 +124,18 @@ func load(tx store.Tx, id uint64) (r record, ok bool, err error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return record{}, false, fmt.Errorf("reading request %d: %w", id, err)
 	}
+	if r.Kind == "" {
+		r.Kind = bastion.KindOperation // the only kind there was
+	}
 	return r, true, nil
 }
 
 // save keeps a request and its place in the lists.
 func save(tx store.Tx, r record) error {
 	r.Approvers, r.Yours = nil, false
+	if err := schedule(tx, &r); err != nil {
+		return err
+	}
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("keeping request %d: %w", r.ID, err)
@@ -118,6 +166,41 @@ func save(tx store.Tx, r record) error {
 		}
 	}
 	return nil
+}
+
+// schedule moves a request to its place in the order of what is due.
+func schedule(tx store.Tx, r *record) error {
+	wake := r.wake()
+	if wake.Equal(r.Wake) {
+		return nil
+	}
+	if !r.Wake.IsZero() {
+		if err := tx.Delete(dueBucket, dueKey(r.Wake, r.ID)); err != nil {
+			return err
+		}
+	}
+	if r.Wake = wake; wake.IsZero() {
+		return nil
+	}
+	return tx.Put(dueBucket, dueKey(wake, r.ID), []byte{})
+}
+
+func dueKey(t time.Time, id uint64) []byte {
+	return append(number(uint64(max(0, t.UnixNano()))), number(id)...)
+}
+
+// overdue lists at most limit requests to which time does something until now,
+// the earliest first.
+func overdue(tx store.Tx, now time.Time, limit int) ([]uint64, error) {
+	var ids []uint64
+	err := tx.Scan(dueBucket, nil, func(k, _ []byte) (bool, error) {
+		if len(k) != 16 || binary.BigEndian.Uint64(k) > uint64(max(0, now.UnixNano())) {
+			return false, nil
+		}
+		ids = append(ids, binary.BigEndian.Uint64(k[8:]))
+		return len(ids) < limit, nil
+	})
+	return ids, err
 }
 
 // exact finds the open request of an identity for a digest; 0 is none.

@@ -35,12 +35,12 @@ func (s *Service) watch(request uint64) (<-chan struct{}, func()) {
 }
 
 // notify tells those who watch, and waits for nobody.
-func (s *Service) notify(changed []uint64) {
+func (s *Service) notify(changed []record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := range s.watchers {
-		for _, id := range changed {
-			if w.request != 0 && w.request != id {
+		for _, r := range changed {
+			if w.request != 0 && w.request != r.ID {
 				continue
 			}
 			select {
@@ -72,12 +72,17 @@ func (s *Service) Wait(ctx context.Context, id uint64, update func(bastion.Reque
 			}
 		}
 		if shown.State == bastion.Approved {
+			s.refresh([]record{r}) // whoever approved it may not have come to that yet
 			return shown, nil
 		}
 		if !shown.State.Open() {
 			return shown, &bastion.NotApprovedError{Request: shown}
 		}
-		timer := time.NewTimer(min(patience, max(time.Millisecond, r.Expires.Sub(s.clock.now()))))
+		left := patience
+		if r.Kind != bastion.KindReview {
+			left = min(patience, max(time.Millisecond, r.Expires.Sub(s.clock.now())))
+		}
+		timer := time.NewTimer(left)
 		select {
 		case <-wake:
 		case <-timer.C:

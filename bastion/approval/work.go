@@ -15,7 +15,8 @@ type work struct {
 	s       *Service
 	tx      store.Tx
 	now     time.Time
-	changed []uint64 // requests, for those who watch
+	changed []record // for those who watch, and for the grants
+	people  *crowd   // everybody, for notes; nil if nobody wants any
 }
 
 // author is who does something. The zero author is the bastion itself.
@@ -39,8 +40,12 @@ func (s *Service) change(ctx context.Context, f func(*work) error) error {
 	}
 	var w *work
 	var refused *refusal
+	var people *crowd
+	if s.c.Notify != nil {
+		people = s.everybody()
+	}
 	err := s.c.DB.Update(func(tx store.Tx) error {
-		w, refused = &work{s: s, tx: tx, now: s.clock.now()}, nil
+		w, refused = &work{s: s, tx: tx, now: s.clock.now(), people: people}, nil
 		err := f(w)
 		if errors.As(err, &refused) {
 			err = nil
@@ -53,6 +58,7 @@ func (s *Service) change(ctx context.Context, f func(*work) error) error {
 	if err != nil {
 		return err
 	}
+	s.refresh(w.changed) // before anybody is told
 	s.notify(w.changed)
 	if refused != nil {
 		return refused.error
@@ -69,7 +75,7 @@ func (w *work) record(id uint64) (record, error) {
 	if !ok {
 		return record{}, notFound(id)
 	}
-	if !r.State.Open() || w.now.Before(r.Expires) {
+	if !r.due(w.now) {
 		return r, nil
 	}
 	why := "not approved in time"
@@ -79,30 +85,52 @@ func (w *work) record(id uint64) (record, error) {
 	if r, err = next(r, action{act: expire}, facts{now: w.now}); err != nil {
 		return record{}, err
 	}
-	return r, w.keep(r, author{}, bastion.Event{Kind: bastion.EventExpired, Reason: why})
+	return r, w.keep(r, author{}, bastion.Event{Kind: bastion.EventExpired, Reason: why}, NoteExpired)
 }
 
 // within is record, of a request whose voters are all in the crowd.
-func (w *work) within(id uint64, known crowd) (record, error) {
+func (w *work) within(id uint64, known *crowd) (record, error) {
 	r, err := w.record(id)
 	if err != nil {
 		return record{}, err
 	}
 	for _, v := range r.Votes {
-		if _, ok := known[v.Who.ID()]; !ok {
+		if _, ok := known.members[v.Who.ID()]; !ok {
+			return record{}, errStranger
+		}
+	}
+	for _, who := range r.Apart {
+		if _, ok := known.members[who.ID()]; !ok {
 			return record{}, errStranger
 		}
 	}
 	return r, nil
 }
 
-// keep saves a request after a transition and logs the event that tells it.
-func (w *work) keep(r record, by author, e bastion.Event) error {
+// keep saves a request after a transition, logs the event that tells it, and leaves
+// a note for those who should hear of it, if anybody should.
+func (w *work) keep(r record, by author, e bastion.Event, note NoteKind) error {
 	if err := save(w.tx, r); err != nil {
 		return err
 	}
-	w.changed = append(w.changed, r.ID)
-	return w.log(r, by, e)
+	if !r.State.Open() { // from where nothing leads on, so that it counts once
+		if err := remember(w.tx, r); err != nil {
+			return err
+		}
+	}
+	if r.emergency() && r.State == bastion.Revoked && !own(r, by.who) {
+		if err := bar(w.tx, r); err != nil {
+			return err
+		}
+	}
+	w.changed = append(w.changed, r)
+	if err := w.log(r, by, e); err != nil {
+		return err
+	}
+	if err := w.told(r, by); err != nil {
+		return err
+	}
+	return w.note(r, by, note)
 }
 
 // refuse logs that something was refused, and returns why.
@@ -131,7 +159,8 @@ func (w *work) log(r record, by author, e bastion.Event) error {
 	return nil
 }
 
-// room refuses a requester who has too many open requests.
+// room refuses a requester who has too many open requests. Reviews are not the
+// requester's to end, so they do not count.
 func (w *work) room(who bastion.Identity) error {
 	ids, err := oldest(w.tx, openBucket, requester(who.ID()))
 	if err != nil {
@@ -145,7 +174,7 @@ func (w *work) room(who bastion.Identity) error {
 			if err != nil {
 				return err
 			}
-			if r.State.Open() {
+			if r.State.Open() && r.Kind != bastion.KindReview {
 				open++
 			}
 		}
@@ -172,7 +201,7 @@ func (v *view) record(id uint64) (record, error) {
 	if !ok {
 		return record{}, notFound(id)
 	}
-	if r.State.Open() && !v.now.Before(r.Expires) {
+	if r.due(v.now) {
 		v.due = append(v.due, id)
 	}
 	return r, nil

@@ -3,7 +3,9 @@ package approval_test
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +51,11 @@ type world struct {
 	now    time.Time
 	people map[string]bastion.Identity
 	broken error // what Append answers
+	deaf   error // what Notify answers
+	gone   bool  // policy offers no access any more
+	terms  *bastion.Terms
+
+	lawless bool // nobody says what policy offers
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -85,7 +92,12 @@ func worldOver(t testing.TB, db *store.DB, people ...bastion.Identity) *world {
 // service makes a further service over the same store, as after a restart.
 func (w *world) service(now func() time.Time) *approval.Service {
 	w.t.Helper()
-	s, err := approval.New(approval.Config{DB: w.db, Append: w.append, Roles: rolesOf, Known: w.known, People: w.everybody, Now: now})
+	c := approval.Config{DB: w.db, Append: w.append, Roles: rolesOf, Known: w.known, People: w.everybody,
+		Teams: teamsOf, Terms: w.offers, Notify: w.notify, Now: now}
+	if w.lawless {
+		c.Terms = nil
+	}
+	s, err := approval.New(c)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -103,6 +115,69 @@ func appendTo(tx store.Tx, e bastion.Event) error {
 		return err
 	}
 	return tx.Put("log", binary.BigEndian.AppendUint64(nil, n), b)
+}
+
+// teamsOf are the groups that are teams.
+func teamsOf(i bastion.Identity) []string {
+	return slices.DeleteFunc(slices.Clone(i.Groups), func(g string) bool { return !strings.HasPrefix(g, "team-") })
+}
+
+// offers is what policy says of access now: what it said when it was asked for,
+// unless a test says otherwise.
+func (w *world) offers(_ bastion.Identity, _, bundle string, emergency bool) (bastion.Terms, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone {
+		return bastion.Terms{}, false
+	}
+	if w.terms != nil {
+		return *w.terms, true
+	}
+	return terms(bundle, need(1, "reviewer")), true
+}
+
+// terms are those of a bundle for at most eight hours.
+func terms(bundle string, needs ...bastion.Need) bastion.Terms {
+	return bastion.Terms{Bundle: bundle, Max: 8 * time.Hour, Needs: needs}
+}
+
+func (w *world) notify(tx store.Tx, n approval.Note) error {
+	w.mu.Lock()
+	err := w.deaf
+	w.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return noteTo(tx, n)
+}
+
+func noteTo(tx store.Tx, n approval.Note) error {
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	id, err := tx.Next("outbox")
+	if err != nil {
+		return err
+	}
+	return tx.Put("outbox", binary.BigEndian.AppendUint64(nil, id), b)
+}
+
+func (w *world) notes() []approval.Note {
+	w.t.Helper()
+	var all []approval.Note
+	if err := w.db.View(func(tx store.Tx) error {
+		all = nil
+		return tx.Scan("outbox", nil, func(_, v []byte) (bool, error) {
+			var n approval.Note
+			err := json.Unmarshal(v, &n)
+			all = append(all, n)
+			return true, err
+		})
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return all
 }
 
 func (w *world) append(tx store.Tx, e bastion.Event) error {
@@ -276,3 +351,29 @@ var (
 )
 
 func everybody() []bastion.Identity { return []bastion.Identity{alice, rita, omar, pia, axel, ben} }
+
+// forgetKind makes a request what an earlier version kept.
+func (w *world) forgetKind(id uint64) {
+	w.t.Helper()
+	key := binary.BigEndian.AppendUint64(nil, id)
+	if err := w.db.Update(func(tx store.Tx) error {
+		var r map[string]json.RawMessage
+		if err := json.Unmarshal(tx.Get("approval.requests", key), &r); err != nil {
+			return err
+		}
+		var wake time.Time
+		if err := json.Unmarshal(r["wake"], &wake); err != nil {
+			return err
+		}
+		delete(r, "kind")
+		delete(r, "wake")
+		b, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		due := append(binary.BigEndian.AppendUint64(nil, uint64(wake.UnixNano())), key...)
+		return errors.Join(tx.Delete("approval.due", due), tx.Put("approval.requests", key, b))
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -35,10 +35,12 @@ type Config struct {
 	Policy   string   // path of the policy file
 	Provider Provider
 	// Binding is how long a key stays bound to a person after the sign-in.
-	Binding  time.Duration
-	Limits   Limits
-	Services []Service
-	Targets  []Target
+	Binding    time.Duration
+	Limits     Limits
+	Recordings Recordings
+	Notify     Notify
+	Services   []Service
+	Targets    []Target
 }
 
 // Provider is where people sign in: an OpenID provider with device authorization.
@@ -64,6 +66,18 @@ type Limits struct {
 	Idle              time.Duration // without a key or an answer until a session ends; 0 means never
 	Longest           time.Duration // that a session may last; 0 means for ever
 }
+
+// Recordings says how events are kept.
+type Recordings struct{ Sync Sync }
+
+// Sync says when an event is on disk, so that it survives the death of the machine.
+type Sync string
+
+// When an event is on disk. It survives the death of the process at once in any case.
+const (
+	SyncSoon   Sync = "soon"   // a fifth of a second after it
+	SyncAlways Sync = "always" // before anything happens that it speaks of
+)
 
 // Service is an identity of a machine, with keys of its own.
 type Service struct {
@@ -103,6 +117,7 @@ func Defaults() Config {
 			Attempts:          6,
 			Keepalive:         30 * time.Second,
 		},
+		Recordings: Recordings{Sync: SyncSoon},
 	}
 }
 
@@ -136,6 +151,7 @@ func Parse(name string, data []byte) (*Config, policy.Problems) {
 func (r *reader) config(n ast.Node, c *Config) {
 	top := policy.Pos{File: r.file, Line: 1, Column: 1}
 	provider := false
+	choose := func(bastion.Targets) {}
 	r.mapping(n, "configuration", fields{
 		"name": func(n ast.Node) {
 			if w := r.word(n, "name"); len(w.Text) > 40 || bastion.VisibleLine(w.Text) != w.Text {
@@ -155,6 +171,12 @@ func (r *reader) config(n ast.Node, c *Config) {
 			})
 		},
 		"limits": func(n ast.Node) { r.limits(n, &c.Limits) },
+		"recordings": func(n ast.Node) {
+			r.mapping(n, "recordings", fields{
+				"sync": func(n ast.Node) { c.Recordings.Sync = r.sync(n) },
+			})
+		},
+		"notify": func(n ast.Node) { choose = r.notify(n, &c.Notify) },
 		"services": func(n ast.Node) {
 			r.list(n, "services", func(n ast.Node) { c.Services = append(c.Services, r.service(n)) })
 		},
@@ -168,6 +190,7 @@ func (r *reader) config(n ast.Node, c *Config) {
 	if len(c.Targets) == 0 {
 		r.Warn(top, "there are no targets")
 	}
+	choose(c.BastionTargets())
 	r.unique(c)
 }
 
@@ -274,6 +297,18 @@ func (r *reader) limits(n ast.Node, l *Limits) {
 		"sessions":            count(&l.Sessions, "sessions"),
 		"attempts":            count(&l.Attempts, "attempts"),
 	})
+}
+
+func (r *reader) sync(n ast.Node) Sync {
+	w := r.word(n, "sync")
+	switch s := Sync(w.Text); s {
+	case SyncSoon, SyncAlways:
+		return s
+	case "":
+	default:
+		r.Add(w.Pos, "sync: want %s or %s", SyncSoon, SyncAlways)
+	}
+	return SyncAlways
 }
 
 func (r *reader) service(n ast.Node) Service {
@@ -526,12 +561,13 @@ func (c *Config) Credentials() map[string]vault.Credential {
 
 // PolicyContext is what the policy may speak of. The key makes pseudonyms.
 func (c *Config) PolicyContext(connectors []bastion.Connector, key []byte) policy.Context {
-	x := policy.Context{Targets: c.BastionTargets(), Verbs: map[string][]bastion.VerbInfo{}, Groups: c.Provider.Groups, PseudonymKey: key}
+	x := policy.Context{Targets: c.BastionTargets(), Owners: map[string]string{}, Verbs: map[string][]bastion.VerbInfo{}, Groups: c.Provider.Groups, PseudonymKey: key}
 	for _, k := range connectors {
 		x.Verbs[k.Kind()] = k.Verbs()
 	}
 	for _, s := range c.Services {
 		x.Services = append(x.Services, s.Name)
+		x.Owners[s.Name] = s.Owner
 	}
 	return x
 }

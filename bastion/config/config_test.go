@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/config"
+	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/policy"
+	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/vault"
 )
 
@@ -35,7 +38,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(problems)
 	}
 	d := config.Defaults()
-	if c.Limits != d.Limits || c.Binding != d.Binding || c.Name != d.Name || c.Listen != d.Listen {
+	if c.Limits != d.Limits || c.Recordings != d.Recordings || c.Binding != d.Binding || c.Name != d.Name || c.Listen != d.Listen {
 		t.Errorf("the example says other defaults: %+v and %+v", c.Limits, d.Limits)
 	}
 	if diff := cmp.Diff(d.Provider.Scopes, c.Provider.Scopes); diff != "" || c.Provider.GroupsClaim != d.Provider.GroupsClaim {
@@ -59,12 +62,29 @@ func TestExample(t *testing.T) {
 	if diff := cmp.Diff(credentials, c.Credentials()); diff != "" {
 		t.Error(diff)
 	}
+	hears := config.Notify{Address: "bastion.shop.example", Channels: []notify.Channel{
+		{Name: "chat", Slack: &notify.Slack{URL: vault.Source{Env: "SALLYPORT_SLACK_URL"}}},
+		{Name: "operations", Kinds: []notify.Kind{notify.Request, notify.Emergency, notify.Review}, Teams: &notify.Teams{URL: vault.Source{File: filepath.Join(configs, "teams.url")}}},
+		{Name: "mail", Kinds: []notify.Kind{notify.Request, notify.Review}, Email: &notify.Email{Server: "smtp.shop.example:587", TLS: notify.STARTTLS,
+			From: "bastion@shop.example", User: "bastion", Password: vault.Source{Env: "SALLYPORT_SMTP_PASSWORD"}, To: []string{"security@shop.example"}}},
+		{Name: "siem", Targets: []string{"shop-production"}, Webhook: &notify.Webhook{URL: "https://collector.shop.example/sallyport",
+			Secret: vault.Source{File: filepath.Join(configs, "siem.key")}, CA: filepath.Join(configs, "id-ca.pem")}},
+	}}
+	if diff := cmp.Diff(hears, c.Notify); diff != "" {
+		t.Error(diff)
+	}
 	if s := c.Services; len(s) != 1 || s[0].Name != "ci-bot" || s[0].Owner != "alice@shop.example" || len(s[0].Keys) != 1 {
 		t.Errorf("got %+v", s)
 	}
 	// The two examples fit each other.
-	if _, problems := policy.New(config.LoadPolicy(c.Policy), c.PolicyContext([]bastion.Connector{connector{}}, nil)); len(problems) > 0 {
+	world := c.PolicyContext([]bastion.Connector{connector{}}, nil)
+	world.Targets = append(world.Targets, bastion.Target{Name: "policy", Kind: "policy", Labels: map[string]string{"kind": "policy"}})
+	world.Verbs["policy"] = []bastion.VerbInfo{{Verb: "policy-read"}, {Verb: "policy-change", Write: true}}
+	if _, problems := policy.New(config.LoadPolicy(c.Policy), world); len(problems) > 0 {
 		t.Error(problems)
+	}
+	if world.Owners["ci-bot"] != "alice@shop.example" {
+		t.Errorf("got %+v", world.Owners)
 	}
 }
 
@@ -96,6 +116,7 @@ listen: ":22"
 host_keys: [keys/a, /keys/b]
 binding: { lasts: 30m }
 limits: { handshake: 5s, login: 1m, waiting: 7, waiting_per_address: 3, sessions: 2, attempts: 1, keepalive: 1m, idle: 1h, longest: 9h }
+recordings: { sync: always }
 services: [{ name: s, owner: "https://id#42", keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBc8VQZQyhIRNw9Hdz1yAEC7a8VJu2lpL9uMkg9mG1pS"] }]
 `))
 	if len(problems) > 0 {
@@ -104,7 +125,7 @@ services: [{ name: s, owner: "https://id#42", keys: ["ssh-ed25519 AAAAC3NzaC1lZD
 	if want := (config.Limits{Handshake: 5 * time.Second, Login: time.Minute, Waiting: 7, WaitingPerAddress: 3, Sessions: 2, Attempts: 1, Keepalive: time.Minute, Idle: time.Hour, Longest: 9 * time.Hour}); c.Limits != want {
 		t.Errorf("got %+v", c.Limits)
 	}
-	if c.Name != "The Gate" || c.Listen != ":22" || c.Binding != 30*time.Minute || c.Services[0].Owner != "https://id#42" {
+	if c.Name != "The Gate" || c.Listen != ":22" || c.Binding != 30*time.Minute || c.Recordings.Sync != config.SyncAlways || c.Services[0].Owner != "https://id#42" {
 		t.Errorf("got %+v", c)
 	}
 	if diff := cmp.Diff([]string{"keys/a", "/keys/b"}, c.HostKeys); diff != "" {
@@ -144,6 +165,10 @@ func TestForm(t *testing.T) {
 		{"too long", "name: " + strings.Repeat("a", 5<<20), "f.yaml:1:1: the file has more than 4194304 bytes"},
 		{"an alias", "name: &a b\nlisten: *a\n", "f.yaml:1:7: name: want a text, found an anchor or alias, which is not supported here; write it out"},
 		{"a list for a field", "? [a]\n: b\n", "f.yaml:2:1: found an invalid key for this map"},
+		{"no such sync", "recordings: { sync: allways }", `f.yaml:1:21: sync: want soon or always`},
+		{"a number for sync", "recordings: { sync: 7 }", "f.yaml:1:21: sync: want a text, found a number; put it in quotes"},
+		{"a text for recordings", "recordings: always", "f.yaml:1:13: recordings: want a mapping, found a text"},
+		{"no field of recordings", "recordings: { snyc: soon }", `f.yaml:1:15: recordings: unknown field "snyc"; did you mean "sync"?`},
 		{"a number for a field", "7: b\n", "f.yaml:1:1: configuration: want a field's name before the colon, found a number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -184,6 +209,47 @@ func TestMaskNull(t *testing.T) {
 		if got := f.Columns[0].Mask.Text; got != c.want || (c.want == "") != (f.Problems.Err() != nil) {
 			t.Errorf("%s: got %q, %v", c.text, got, f.Problems)
 		}
+	}
+}
+
+// TestPolicyFields reads the fields of a policy that limit rules, hide values and
+// trust functions.
+func TestPolicyFields(t *testing.T) {
+	f := config.ParsePolicy("p.yaml", []byte(`
+columns: [{ name: a, columns: [a.b.c], mask: redact, probe: ask, approvals: [{ role: r, count: 2 }] }]
+values: [{ name: v, targets: { env: x }, detect: [card, iban], mask: null }, { name: w, detect: jwt, mask: last4 }]
+functions: [{ name: f, targets: all, trust: "public.f(text)" }, { name: g, trust: ["public.g(*)", "public.h()"] }]
+bundles: [{ name: b, rules: [{ name: r, columns: a.b.c, rows: { over: 10, up_to: 20 } }, { name: s, columns: [a.b.c, a.b.d], rows: { over: 0 } }, { name: t }] }]
+`))
+	if err := f.Problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	texts := func(words []policy.Word) string {
+		var s []string
+		for _, w := range words {
+			if w.Pos.Line == 0 {
+				t.Errorf("%q stands nowhere", w.Text)
+			}
+			s = append(s, w.Text)
+		}
+		return strings.Join(s, " ")
+	}
+	if l := f.Columns[0]; l.Probe.Text != "ask" || len(l.Approvals) != 1 || l.Approvals[0].Role.Text != "r" || l.Approvals[0].Count.N != 2 {
+		t.Errorf("label %+v", l)
+	}
+	if v, w := f.Values[0], f.Values[1]; v.Name.Text != "v" || len(v.Targets.Requires) != 1 || texts(v.Detect) != "card iban" || v.Mask.Text != "null" || texts(w.Detect) != "jwt" || w.Mask.Text != "last4" {
+		t.Errorf("values %+v and %+v", v, w)
+	}
+	if x, y := f.Functions[0], f.Functions[1]; x.Name.Text != "f" || !x.Targets.All || texts(x.Trust) != "public.f(text)" || texts(y.Trust) != "public.g(*) public.h()" {
+		t.Errorf("functions %+v and %+v", x, y)
+	}
+	r, s, n := f.Bundles[0].Rules[0], f.Bundles[0].Rules[1], f.Bundles[0].Rules[2]
+	if texts(r.Columns) != "a.b.c" || r.Rows.Over.N != 10 || r.Rows.UpTo.N != 20 || r.Rows.Pos.Line == 0 {
+		t.Errorf("rule %+v", r)
+	}
+	// That zero was written, and what was not, is for the policy to see.
+	if texts(s.Columns) != "a.b.c a.b.d" || s.Rows.Over.Pos.Line == 0 || s.Rows.UpTo.Pos.Line != 0 || n.Rows.Pos.Line != 0 || n.Columns != nil {
+		t.Errorf("rules %+v and %+v", s, n)
 	}
 }
 
@@ -244,6 +310,37 @@ func TestConfigPrintsNoArguments(t *testing.T) {
 	}
 }
 
+// TestNotify reads what channels may leave out, and what their targets mean.
+func TestNotify(t *testing.T) {
+	c, problems := config.Parse("c.yaml", []byte(`
+notify:
+  address: "[2001:db8::1]:2222"
+  channels:
+    - { name: a, webhook: { url: { env: U }, secret: { env: S } } }
+    - { name: b, targets: all, email: { server: "localhost:25", tls: none, from: a@b.example } }
+    - { name: c, targets: { env: [x, y] }, email: { server: "[::1]:465", tls: implicit, from: a@b.example } }
+    - { name: d, targets: { env: z }, kinds: used, slack: { url: { env: U } } }
+`+strings.Replace(least, "kind:", "labels: { env: y }, kind:", 1)))
+	if c == nil {
+		t.Fatal(problems)
+	}
+	if len(problems) != 1 || problems[0].String() != "c.yaml:8:27: warning: no target has these labels, so this channel is told of emergencies alone" {
+		t.Errorf("got %v", problems)
+	}
+	local := func(tls notify.TLS, server string) *notify.Email {
+		return &notify.Email{Server: server, TLS: tls, From: "a@b.example"}
+	}
+	want := []notify.Channel{
+		{Name: "a", Webhook: &notify.Webhook{From: vault.Source{Env: "U"}, Secret: vault.Source{Env: "S"}}},
+		{Name: "b", Email: local(notify.NoTLS, "localhost:25")},
+		{Name: "c", Targets: []string{"a"}, Email: local(notify.Implicit, "[::1]:465")},
+		{Name: "d", Targets: []string{}, Kinds: []notify.Kind{notify.Used}, Slack: &notify.Slack{URL: vault.Source{Env: "U"}}},
+	}
+	if diff := cmp.Diff(want, c.Notify.Channels); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func seeds(f *testing.F, dirs ...string) {
 	for _, dir := range dirs {
 		paths, err := filepath.Glob(dir + "*.yaml")
@@ -288,6 +385,15 @@ func FuzzPolicy(f *testing.F) {
 
 func FuzzConfig(f *testing.F) {
 	seeds(f, configs)
+	db, err := store.Open(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			f.Error(err)
+		}
+	})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, problems := config.Parse("c.yaml", data)
 		if (c == nil) != (problems.Err() != nil) {
@@ -299,6 +405,17 @@ func FuzzConfig(f *testing.F) {
 		}
 		if c.Provider.Issuer == "" || c.Provider.ClientID == "" || c.Binding <= 0 || c.Limits.Waiting < 1 {
 			t.Fatalf("an incomplete configuration was accepted: %+v", c)
+		}
+		for _, ch := range c.Notify.Channels { // but for the files that they name
+			if ch.Webhook != nil {
+				ch.Webhook.CA = ""
+			}
+			if ch.Email != nil {
+				ch.Email.CA = ""
+			}
+		}
+		if _, err := notify.New(notify.Config{DB: db, Log: slog.New(slog.DiscardHandler), Address: c.Notify.Address, Channels: c.Notify.Channels}); err != nil {
+			t.Fatalf("channels that do not work were accepted: %v", err)
 		}
 		seen := map[string]bool{}
 		for _, x := range c.Targets {

@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -76,6 +77,7 @@ type Keeper struct {
 	byKey    map[string]int // fingerprint to index in services
 	client   client
 	wait     func(context.Context, time.Duration) error // between polls; nil waits
+	changes  atomic.Uint64                              // counts what was written
 
 	mu         sync.Mutex // guards what follows
 	discovered *discovery
@@ -254,19 +256,48 @@ func (k *Keeper) owners(tx store.Tx, owner string) (ids []string, err error) {
 
 // ForKey answers [bastion.Identities] for sessions that one key opened: the
 // identity counts while that key is bound to it, or configured for it.
-func (k *Keeper) ForKey(fingerprint string) bastion.Identities { return forKey{k, fingerprint} }
+func (k *Keeper) ForKey(fingerprint string) bastion.Identities {
+	return &forKey{k: k, fingerprint: fingerprint}
+}
 
 type forKey struct {
 	k           *Keeper
 	fingerprint string
+	last        atomic.Pointer[answer]
+}
+
+// answer is what was found at a time. It holds until anything is written, or it
+// expires: native clients ask thousands of times a second.
+type answer struct {
+	changes uint64
+	who     bastion.Identity
+}
+
+// update changes what is kept. All changes go through it.
+func (k *Keeper) update(f func(store.Tx) error) error {
+	defer k.changes.Add(1) // also after a failure, which costs no more than a look
+	return k.c.DB.Update(f)
+}
+
+// lookup is Lookup, if anything may have changed since the last time.
+func (f *forKey) lookup() (bastion.Identity, error) {
+	changes := f.k.changes.Load() // before what it is about is read
+	if a := f.last.Load(); a != nil && a.changes == changes && (a.who.Expires.IsZero() || f.k.c.Now().Before(a.who.Expires)) {
+		return a.who, nil
+	}
+	who, err := f.k.Lookup(f.fingerprint)
+	if err == nil {
+		f.last.Store(&answer{changes, who})
+	}
+	return who, err
 }
 
 // Current implements [bastion.Identities].
-func (f forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Identity, error) {
+func (f *forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Identity, error) {
 	if err := context.Cause(ctx); err != nil {
 		return bastion.Identity{}, err
 	}
-	now, err := f.k.Lookup(f.fingerprint)
+	now, err := f.lookup()
 	if errors.Is(err, ErrUnknown) {
 		return bastion.Identity{}, fmt.Errorf("your key was unbound: %w", bastion.ErrExpired)
 	}
@@ -349,7 +380,7 @@ func (k *Keeper) Keys(id string) ([]Key, error) {
 // Unbind removes a key's binding. by is who does it: the key's own identity or
 // an administrator, which the caller has checked.
 func (k *Keeper) Unbind(by bastion.Identity, fingerprint string) error {
-	return k.c.DB.Update(func(tx store.Tx) error {
+	return k.update(func(tx store.Tx) error {
 		b, err := readBinding(tx, fingerprint)
 		if err != nil {
 			return err
@@ -366,7 +397,7 @@ func (k *Keeper) Unbind(by bastion.Identity, fingerprint string) error {
 
 // Revoke takes a person's access away and ends the bindings of all their keys.
 func (k *Keeper) Revoke(by bastion.Identity, id string) error {
-	return k.c.DB.Update(func(tx store.Tx) error {
+	return k.update(func(tx store.Tx) error {
 		p, err := k.personNamed(tx, id)
 		if err != nil {
 			return err
@@ -397,7 +428,7 @@ func (k *Keeper) Revoke(by bastion.Identity, id string) error {
 
 // Restore undoes Revoke. The person's keys stay ended until they sign in again.
 func (k *Keeper) Restore(by bastion.Identity, id string) error {
-	return k.c.DB.Update(func(tx store.Tx) error {
+	return k.update(func(tx store.Tx) error {
 		p, err := k.personNamed(tx, id)
 		if err != nil {
 			return err

@@ -236,7 +236,7 @@ func refusal(status int, body []byte) *SignInError {
 // bind writes binding, person and event in one transaction, or nothing.
 func (k *Keeper) bind(p *person, from bastion.Origin) (bastion.Identity, error) {
 	var who bastion.Identity
-	err := k.c.DB.Update(func(tx store.Tx) error {
+	err := k.update(func(tx store.Tx) error {
 		now := k.c.Now()
 		p := *p
 		before, err := readPerson(tx, p.id())
@@ -284,7 +284,7 @@ func (k *Keeper) bind(p *person, from bastion.Origin) (bastion.Identity, error) 
 		// Somebody real tried a key that is not theirs. If even this cannot be
 		// written, the refusal stands.
 		by := p.identity()
-		if err := k.c.DB.Update(func(tx store.Tx) error {
+		if err := k.update(func(tx store.Tx) error {
 			return k.c.Append(tx, bastion.Event{At: k.c.Now(), Kind: bastion.EventRefused, Who: by.ID(), Name: by.Name, Origin: &from, Error: "signed in with a key that is bound to another identity"})
 		}); err != nil {
 			f.cause = err

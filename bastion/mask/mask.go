@@ -2,6 +2,7 @@
 //
 // A [Kind] says how a value is hidden, a [Label] ties a kind to columns of a
 // target, and [Rules] are the labels that hold for one person on one target.
+// A [Detector] finds sensitive values by what they look like, where no label is.
 // The zero values hide everything: a forgotten rule never shows a value.
 package mask
 
@@ -10,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -83,9 +85,11 @@ type Column struct {
 // Rules decide how each column of an answer is hidden. The zero Rules hide
 // everything; make others with [NewRules].
 type Rules struct {
-	made   bool
-	labels []label
-	key    []byte
+	made    bool
+	labels  []label
+	key     []byte
+	trusted []string
+	scanner *scanner // nil: values are not looked at
 }
 
 type label struct {
@@ -107,11 +111,55 @@ func NewRules(key []byte, labels ...Label) (Rules, error) {
 	return r, nil
 }
 
-// HidesNothing reports whether no column of the target is hidden by these rules.
-func (r Rules) HidesNothing() bool { return r.made && len(r.labels) == 0 }
+// HidesNothing reports whether nothing of the target is hidden by these rules:
+// there are neither labels nor detectors, and its bytes may pass as they are.
+func (r Rules) HidesNothing() bool { return r.made && len(r.labels) == 0 && r.scanner == nil }
+
+// Trust returns rules that also believe functions to return nothing but what is
+// computed from their arguments, and to leave no trace of them elsewhere. A column
+// that is not proven only for the sake of such functions counts as proven and as
+// derived. Functions are written as in [Column.Opaque], schema.name(type, type),
+// and compared exactly; a * may stand for the whole list of types, as in public.f(*).
+func (r Rules) Trust(functions ...string) Rules {
+	r.trusted = append(slices.Clip(r.trusted), functions...)
+	return r
+}
+
+// Trusts reports whether the rules trust a function, written schema.name(type, type).
+func (r Rules) Trusts(function string) bool {
+	if !r.made || function == "" {
+		return false
+	}
+	for _, t := range r.trusted {
+		if t == function {
+			return true
+		}
+		name, ok := strings.CutSuffix(t, "(*)")
+		if !ok || name == "" {
+			continue
+		}
+		types, ok := strings.CutPrefix(function, name+"(")
+		// A function may be named f(x: what stands between the parentheses must be a list of types.
+		if types, closed := strings.CutSuffix(types, ")"); ok && closed && !strings.ContainsAny(types, "()") {
+			return true
+		}
+	}
+	return false
+}
+
+// trustsAll reports whether functions, of which there is at least one, are all trusted.
+func (r Rules) trustsAll(functions []string) bool {
+	for _, f := range functions {
+		if !r.Trusts(f) {
+			return false
+		}
+	}
+	return len(functions) > 0
+}
 
 // Kind returns how column c is hidden: the strongest kind among its sources,
-// and Redact where the sources are not proven while any label exists.
+// and Redact where the sources are not proven while any label exists. Detectors
+// have no part in it: values of a Clear column still go through [Rules.Scan].
 func (r Rules) Kind(c Column) Kind {
 	if !r.made {
 		return Redact
@@ -120,7 +168,10 @@ func (r Rules) Kind(c Column) Kind {
 		return Clear
 	}
 	if !c.Proven {
-		return Redact
+		if !r.trustsAll(c.Opaque) {
+			return Redact
+		}
+		c.Derived = true
 	}
 	k := Clear
 	for _, s := range c.Sources {
@@ -188,8 +239,14 @@ func glob(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// String tells how many labels there are, and nothing of the key.
-func (r Rules) String() string { return fmt.Sprintf("mask rules with %d labels", len(r.labels)) }
+// String tells how many labels there are and whether values are looked at, and
+// nothing of the key.
+func (r Rules) String() string {
+	if r.scanner != nil {
+		return fmt.Sprintf("mask rules with %d labels and detectors", len(r.labels))
+	}
+	return fmt.Sprintf("mask rules with %d labels", len(r.labels))
+}
 
 // GoString is String, for %#v.
 func (r Rules) GoString() string { return r.String() }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/bastion"
-	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 // MaskedColumn is the rule that decisions name where an operation would read a
@@ -17,72 +17,237 @@ const MaskedColumn = "masked-column"
 // rules that match an action the strictest decides, and of all actions of an
 // operation the strictest decides again. What no rule grants is denied. The mask
 // rules come with every decision about a target that the policy knows.
+//
+// Where rules speak of rows and nobody asked for an estimate yet, the answer is
+// the strictest that any estimate may bring, and says that it wants one. It does
+// not if the answer is the same by any estimate.
 func (p *Policy) Decide(who bastion.Identity, op bastion.Operation) bastion.Decision {
-	t := op.Target()
-	c, v := p.look(who, t)
+	name := op.TargetName()
+	v := p.look(who, name, op.Is)
 	if v == nil {
-		return bastion.Decision{Reason: fmt.Sprintf("the policy does not know target %s as it is", quote(t.Name)), Next: "tell whoever runs the bastion"}
+		return bastion.Decision{Reason: fmt.Sprintf("the policy does not know target %s as it is", quote(name)), Next: "tell whoever runs the bastion"}
 	}
-	intent := op.Intent()
-	d := v.weigh(intent.Actions, nil)
-	d.Mask = v.mask
-	if d.Effect == bastion.Deny {
-		if d.Rule == "" {
-			d.Reason, d.Next = p.why(c, v, t, intent.Actions)
-		}
-		return d
-	}
-	if column, hidden := peeks(v.mask, intent.Probes); hidden {
-		return p.peeking(c, v, column)
-	}
-	return d
+	// Most operations have fewer actions and probes, and need no memory of their own.
+	var actions [8]bastion.Action
+	var means [8]*meaning
+	var probes [8]bastion.Probe
+	q := p.question(v, op, actions[:0], means[:0])
+	return p.decide(v, name, &q, op.AppendProbes(probes[:0]))
 }
 
-// weigh combines what the lines say of all actions. Its answer names no rule
-// where none grants. seen, which may be nil, is told of every match.
-func (v *view) weigh(actions []bastion.Action, seen func(bastion.Action, line)) bastion.Decision {
-	d := bastion.Decision{Effect: bastion.Allow}
-	var decides *rule
-	uncovered := len(actions) == 0
-	asked := false
-	for _, a := range actions {
-		granted := false
-		folded := strings.ToLower(a.Resource)
-		for _, l := range v.lines[a.Verb] {
-			exact, perhaps := l.matches(a.Resource, folded)
-			if !perhaps || !exact && l.effect == bastion.Allow {
-				continue
-			}
-			if seen != nil {
-				seen(a, l)
-			}
-			granted = granted || exact && l.grants && l.effect != bastion.Deny
-			if f := l.bundle.fresh; f > 0 && l.effect != bastion.Deny && (d.Fresh == 0 || f < d.Fresh) {
-				d.Fresh = f
-			}
-			if l.effect == bastion.Ask {
-				d.Needs = union(d.Needs, l.needs)
-				if !asked || l.within < d.Within {
-					d.Within = l.within
-				}
-				if !asked || l.holds < d.Holds {
-					d.Holds = l.holds
-				}
-				asked = true
-			}
-			if decides == nil || l.effect < decides.effect || l.effect == decides.effect && l.order < decides.order {
-				decides = l.rule
+// question is an operation as the rules of the view meet it, in the memory of
+// actions and means if it is large enough.
+func (p *Policy) question(v *view, op bastion.Operation, actions []bastion.Action, means []*meaning) question {
+	q := question{actions: op.AppendActions(actions), means: means, rows: op.Rows(), asked: op.Asked(), class: v.class, known: true}
+	columns := false
+	for _, a := range q.actions {
+		m := p.meaning(v, a)
+		q.means, columns = append(q.means, m), columns || m.limited || !m.verdict.granted
+	}
+	if columns { // decide, or may explain
+		q.wrote, q.read = touches(op.Intent(), v.mask)
+	}
+	return q
+}
+
+func (p *Policy) decide(v *view, target string, q *question, probes []bastion.Probe) bastion.Decision {
+	d := q.weigh()
+	d.Estimate = q.rows < 0 && !q.asked && q.depends(d)
+	d.Mask = v.mask
+	if d.Effect == bastion.Deny && d.Rule == "" {
+		d.Reason, d.Next = p.why(v, target, q)
+	}
+	if d.Effect == bastion.Deny && !d.Estimate || len(probes) == 0 {
+		return d
+	}
+	return p.probe(v, d, probes)
+}
+
+// depends reports whether an estimate would change the decision.
+func (q *question) depends(without bastion.Decision) bool {
+	var buf [16]int64
+	steps := q.steps(buf[:0])
+	if len(steps) > maxSteps {
+		return true // it may
+	}
+	if len(steps) == 1 {
+		return false
+	}
+	with := *q
+	for _, with.rows = range steps {
+		if !same(with.weigh(), without) {
+			return true
+		}
+	}
+	return false
+}
+
+// same reports whether two decisions ask the same of a person.
+func same(a, b bastion.Decision) bool {
+	return a.Effect == b.Effect && slices.EqualFunc(a.Needs, b.Needs, bastion.Need.Equal) && a.Within == b.Within && a.Holds == b.Holds && a.Fresh == b.Fresh && a.OtherTeam == b.OtherTeam
+}
+
+// verdict is what rules say of an action, or of several.
+type verdict struct {
+	decides *rule          // the strictest that matches, the first of those
+	granted bool           // all of it
+	best    bastion.Effect // the laxest by which it is granted
+	asked   bool
+	needs   bastion.Needs
+	within  time.Duration // if asked
+	holds   time.Duration // if asked
+	fresh   time.Duration // zero means any
+	// otherTeam, if asked: approvers share no team with the requester.
+	otherTeam bool
+}
+
+// meaning is what rules say of an action by its verb and object.
+type meaning struct {
+	lines   []match // that match it
+	limited bool    // one of them speaks of columns or rows, too
+	verdict verdict // if it is not limited
+}
+
+// match is a line that matches an action.
+type match struct {
+	line
+	exact bool // beyond doubt
+}
+
+type meaningKey struct {
+	view   *view
+	action bastion.Action
+}
+
+// weigh combines what the rules say of all actions. Its answer names no rule
+// where none grants.
+func (q *question) weigh() bastion.Decision {
+	all := verdict{granted: len(q.actions) > 0, best: bastion.Allow}
+	for i, m := range q.means {
+		one := m.of(q, q.actions[i])
+		all.granted, all.best = all.granted && one.granted, min(all.best, one.best)
+		all.limit(one)
+	}
+	return floor(q.actions, all.decision(q))
+}
+
+// meaning is [view.mean], from memory if it can. Where nothing is limited, it keeps
+// the verdict alone.
+func (p *Policy) meaning(v *view, a bastion.Action) *meaning {
+	m, ok := p.meanings.get(meaningKey{v, a})
+	if ok {
+		return m
+	}
+	if m = v.mean(a); !m.limited {
+		m.lines = nil
+	}
+	if len(a.Verb)+len(a.Resource) <= maxName {
+		a.Resource = strings.Clone(a.Resource) // which may be a piece of a large text
+		p.meanings.put(meaningKey{v, a}, m, maxRemembered)
+	}
+	return m
+}
+
+// mean finds the rules that match an action by its verb and object.
+func (v *view) mean(a bastion.Action) *meaning {
+	m := &meaning{}
+	folded := strings.ToLower(a.Resource)
+	for _, l := range v.lines[a.Verb] {
+		exact, perhaps := l.matches(a.Resource, folded)
+		if !perhaps || !exact && l.effect == bastion.Allow {
+			continue
+		}
+		m.lines, m.limited = append(m.lines, match{l, exact}), m.limited || l.limited()
+	}
+	if !m.limited {
+		m.verdict = m.judge(nil, a)
+	}
+	return m
+}
+
+// of is the verdict on the action in question.
+func (m *meaning) of(q *question, a bastion.Action) verdict {
+	if m.limited {
+		return m.judge(q, a)
+	}
+	return m.verdict
+}
+
+// judge works out the verdict. If no rule is limited, it is the same for every
+// question, and q may be nil.
+func (m *meaning) judge(q *question, a bastion.Action) verdict {
+	var one verdict
+	var some [8]*rule
+	parts := some[:0]
+	for i := range m.lines {
+		l := &m.lines[i]
+		limits, grants := true, l.effect != bastion.Deny
+		if l.limited() {
+			limits, grants = q.holds(l.rule, a)
+		}
+		if grants && l.exact && l.grants {
+			one.best = max(one.best, l.effect)
+			if l.limited() {
+				parts = append(parts, l.rule)
+			} else {
+				one.granted = true
 			}
 		}
-		uncovered = uncovered || !granted
+		switch {
+		case !limits:
+		case len(l.lifted) > 0 && l.effect == bastion.Ask && m.stands(q, a, l):
+			one.limit(verdict{fresh: l.freshness()})
+		default:
+			one.limit(verdict{decides: l.rule, asked: l.effect == bastion.Ask, needs: l.needs, within: l.within, holds: l.holds, fresh: l.freshness(), otherTeam: l.otherTeam})
+		}
 	}
-	switch {
-	case decides != nil && decides.effect == bastion.Deny:
-		return bastion.Decision{Rule: decides.name, Reason: decides.reason, Next: decides.next}
-	case uncovered || decides == nil:
+	one.granted = one.granted || len(parts) > 0 && q.granted(a, parts, anyRows)
+	return one
+}
+
+// freshness is the greatest age of a sign-in by which the rule grants or asks.
+func (r *rule) freshness() time.Duration {
+	if r.effect == bastion.Deny {
+		return 0
+	}
+	return r.bundle.fresh
+}
+
+// limit takes over what is stricter in another verdict.
+func (v *verdict) limit(w verdict) {
+	if w.fresh > 0 && (v.fresh == 0 || w.fresh < v.fresh) {
+		v.fresh = w.fresh
+	}
+	if w.asked {
+		v.needs = union(v.needs, w.needs)
+		if !v.asked || w.within < v.within {
+			v.within = w.within
+		}
+		if !v.asked || w.holds < v.holds {
+			v.holds = w.holds
+		}
+		v.asked, v.otherTeam = true, v.otherTeam || w.otherTeam
+	}
+	if r := w.decides; r != nil && (v.decides == nil || r.effect < v.decides.effect || r.effect == v.decides.effect && r.order < v.decides.order) {
+		v.decides = r
+	}
+}
+
+func (v *verdict) decision(q *question) bastion.Decision {
+	d := bastion.Decision{Effect: v.best}
+	if r := v.decides; r != nil {
+		d = bastion.Decision{Effect: min(v.best, r.effect), Rule: r.name, Reason: r.reason, Next: r.next}
+		if r.rows != anyRows {
+			d.Reason = joined(d.Reason, q.expected())
+		}
+		if r.effect == bastion.Deny {
+			return d
+		}
+	}
+	if !v.granted {
 		return bastion.Decision{}
 	}
-	d.Effect, d.Rule, d.Reason, d.Next = decides.effect, decides.name, decides.reason, decides.next
+	d.Needs, d.Within, d.Holds, d.Fresh, d.OtherTeam = v.needs, v.within, v.holds, v.fresh, v.otherTeam
 	return d
 }
 
@@ -102,189 +267,53 @@ func (r *rule) matches(resource, folded string) (exact, perhaps bool) {
 	return false, perhaps
 }
 
-// peeks finds a masked column whose values the operation could find out without
-// showing them.
-func peeks(rules mask.Rules, probes []bastion.Probe) (string, bool) {
-	for _, p := range probes {
-		if rules.Source(p.Column) != mask.Clear && !(p.Equality && rules.Lookup(p.Column)) {
-			return p.Column, true
-		}
-	}
-	return "", false
-}
-
-// peeking is the refusal of an operation that filters or orders by a masked column,
-// or moves it out from under its label.
-func (p *Policy) peeking(c *class, v *view, column string) bastion.Decision {
-	d := bastion.Decision{Rule: MaskedColumn, Mask: v.mask,
-		Reason: fmt.Sprintf("column %s is masked for you, and filtering, joining, grouping or ordering by it, computing with it, copying or renaming it would tell its values", quote(column)),
-		Next:   "leave it out of everything but the list of shown columns"}
-	if strings.Count(column, ".") < 2 { // it has no name, as in the answer of a function
-		d.Reason = "the operation uses something that cannot be looked into, such as the answer of a function or a system catalog, in more than the list of shown columns, and masked values could be in it"
-		d.Next = "show it as it is, or leave it out"
-	} else if v.mask.Lookup(column) {
-		d.Next = "compare it with = and a constant: that is allowed for this column"
-	} else if roles := p.clearedFor(c, column); len(roles) > 0 {
-		d.Next += ", or have it run by somebody with " + roleList(roles) + ", who may see it"
-	}
-	return d
-}
-
-// clearedFor lists the roles to which a bundle shows everything of a column.
-func (p *Policy) clearedFor(c *class, column string) []string {
-	var names []string
-	for i, r := range p.roles {
-		held := newBits(len(p.roles))
-		held.set(i)
-		if p.masks(c, held).Source(column) == mask.Clear {
-			names = append(names, r.Name)
-		}
-	}
-	return names
-}
-
-// why explains a denial by no rule: what was missing, and where to turn.
-func (p *Policy) why(c *class, v *view, t bastion.Target, actions []bastion.Action) (reason, next string) {
-	if len(actions) == 0 {
-		return "the operation was read into nothing that a rule could allow", "write it differently"
-	}
-	var a bastion.Action
-	for _, a = range actions {
-		if v.weigh([]bastion.Action{a}, nil).Effect == bastion.Deny {
-			break
-		}
-	}
-	what := describe(a, t.Name)
-	switch {
-	case len(v.held) == 0:
-		return "you hold no role here, so you may not " + what, "ask whoever manages your groups for one that the policy maps to a role"
-	case !slices.Contains(c.verbs, a.Verb):
-		return fmt.Sprintf("targets of kind %s know no operation %s", quote(t.Kind), quote(string(a.Verb))), "tell whoever runs the bastion"
-	case !v.acts:
-		return fmt.Sprintf("you may not %s: %s does not come with the duty execute", what, roleList(v.held)), "ask somebody whose role executes"
-	}
-	reason = fmt.Sprintf("no rule lets %s %s", roleList(v.held), what)
-	for _, l := range v.lines[a.Verb] {
-		if l.grants && l.effect != bastion.Deny && len(l.on) > 0 {
-			return reason, fmt.Sprintf("rule %s covers only %s", l.name, patterns(l.on))
-		}
-	}
-	var names, roles []string
-	for _, r := range c.rules[a.Verb] {
-		if exact, _ := r.matches(a.Resource, ""); !exact || r.effect == bastion.Deny {
-			continue
-		}
-		for i, role := range p.roles {
-			switch {
-			case !r.bundle.roles.has(i) || !p.execute.has(i):
-			case slices.Contains(v.held, role.Name): // an exception keeps it from them
-				next = fmt.Sprintf("bundle %s would let you, but leaves out whoever also holds %s", r.bundle.name, p.exception(r.bundle, v.held))
-			default:
-				names, roles = append(names, r.name), append(roles, role.Name)
-			}
-		}
-	}
-	slices.Sort(roles)
-	switch roles = slices.Compact(roles); {
-	case next != "":
-		return reason, next
-	case len(roles) > 0:
-		return reason, fmt.Sprintf("%s may, by rule %s; ask somebody who holds it", roleList(roles), names[0])
-	}
-	return reason, "no role may; whoever keeps the policy can add a rule"
-}
-
-// exception names the held roles that a bundle excepts.
-func (p *Policy) exception(b *bundle, held []string) string {
-	var names []string
-	for i, r := range p.roles {
-		if b.except.has(i) && slices.Contains(held, r.Name) {
-			names = append(names, r.Name)
-		}
-	}
-	return roleList(names)
-}
-
-// describe says what an action would do, as in "you may not ...".
-func describe(a bastion.Action, target string) string {
-	switch {
-	case a.Verb == bastion.Connect:
-		return "connect to " + quote(target)
-	case a.Resource == "":
-		return quote(string(a.Verb)) + " on " + quote(target)
-	}
-	return quote(string(a.Verb)) + " " + quote(a.Resource) + " on " + quote(target)
-}
-
-// quote makes a name that others chose safe to show.
-func quote(s string) string {
-	if s == "" {
-		return `""`
-	}
-	const most = 200
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return bastion.VisibleLine(s)
-}
-
-func roleList(names []string) string {
-	switch {
-	case len(names) == 1:
-		return "role " + names[0]
-	case len(names) > 5:
-		return "roles " + strings.Join(names[:5], ", ") + fmt.Sprintf(" and %d more", len(names)-5)
-	}
-	return "roles " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
-}
-
-func patterns(on []pattern) string {
-	var s []string
-	for _, p := range on {
-		s = append(s, p.text)
-	}
-	if len(s) > 5 {
-		s = append(s[:5], fmt.Sprintf("%d more", len(s)-5))
-	}
-	return strings.Join(s, ", ")
-}
-
 // Access tells an identity what it may do on a target, before it asks. Verbs that
-// rules grant on some resources only are listed by what the best of these
-// resources takes, and the note names them. A target to which the identity may
-// not connect gives the zero Access.
+// rules grant on some resources only, or by columns or rows, are listed by what
+// the best of these takes, and the note names them. A target to which the identity
+// may not connect gives the zero Access, but for what can be asked for.
 func (p *Policy) Access(who bastion.Identity, t bastion.Target) bastion.Access {
-	_, v := p.look(who, t)
+	v := p.look(who, t.Name, sameAs(t))
 	if v == nil {
 		return bastion.Access{}
 	}
 	a := v.access()
-	a.Allow, a.Ask = slices.Clone(a.Allow), slices.Clone(a.Ask)
+	a.Allow, a.Ask, a.Request = slices.Clone(a.Allow), slices.Clone(a.Ask), len(v.offers) > 0
 	return a
 }
 
 // survey works out the access of a view, by trying each verb on a resource for
 // each pattern that rules have, and on one that none of them names.
 func (v *view) survey(verbs []bastion.Verb) bastion.Access {
-	try := func(verb bastion.Verb, resource string) bastion.Effect {
-		return v.weigh([]bastion.Action{{Verb: verb, Resource: resource}}, nil).Effect
+	// try is the best and the worst that can happen, by columns and rows.
+	try := func(verb bastion.Verb, resource string) (best, worst bastion.Effect) {
+		a := bastion.Action{Verb: verb, Resource: resource}
+		// Connecting touches no columns; what else does is not known here.
+		q := question{actions: []bastion.Action{a}, means: []*meaning{v.mean(a)}, class: v.class, known: verb == bastion.Connect}
+		worst = bastion.Allow
+		for _, q.rows = range q.steps(nil) {
+			for _, q.lenient = range []bool{false, true} {
+				e := q.weigh().Effect
+				best, worst = max(best, e), min(worst, e)
+			}
+		}
+		return best, worst
 	}
 	var a bastion.Access
-	if a.Connect = try(bastion.Connect, ""); a.Connect == bastion.Deny {
+	if _, a.Connect = try(bastion.Connect, ""); a.Connect == bastion.Deny {
 		return bastion.Access{}
 	}
-	var some []string
+	var object, extent []string
 	for _, verb := range verbs {
 		if verb == bastion.Connect {
 			continue
 		}
-		best := try(verb, "")
-		worst := best
+		best, worst := try(verb, "")
+		least, limited := best, worst != best
 		for _, l := range v.lines[verb] {
 			for _, p := range l.on {
 				// A name that no pattern holds by itself stands where the star was.
-				e := try(verb, strings.ReplaceAll(p.text, "*", "\x00"))
-				best, worst = max(best, e), min(worst, e)
+				b, w := try(verb, strings.ReplaceAll(p.text, "*", "\x00"))
+				best, least, limited = max(best, b), min(least, b), limited || w != b
 			}
 		}
 		switch best {
@@ -293,12 +322,18 @@ func (v *view) survey(verbs []bastion.Verb) bastion.Access {
 		case bastion.Ask:
 			a.Ask = append(a.Ask, verb)
 		}
-		if best != worst {
-			some = append(some, string(verb))
+		if best != least {
+			object = append(object, string(verb))
+		}
+		if limited {
+			extent = append(extent, string(verb))
 		}
 	}
-	if some != nil {
-		a.Note = "depends on the object: " + strings.Join(some, ", ")
+	if object != nil {
+		a.Note = "depends on the object: " + strings.Join(object, ", ")
+	}
+	if extent != nil {
+		a.Note = joined(a.Note, "depends on columns or on the number of rows: "+strings.Join(extent, ", "))
 	}
 	return a
 }

@@ -105,7 +105,16 @@ type File struct {
 	Version Number // 1
 	Roles   []Role
 	Columns []Label
-	Bundles []Bundle
+	Values  []Detector
+	// Functions are those that the policy trusts.
+	Functions []Trust
+	Bundles   []Bundle
+	// Teams are the groups of the provider that are teams, with * inside a name.
+	Teams      []Word
+	Separation []Separation
+	// Apart are duties that one person may not have in the same task; if it was not
+	// written, design, approve and execute.
+	Apart []Apart
 	// Problems are what the reader of the file found; [New] reports them again,
 	// so a file that could not be read in full never becomes a policy.
 	Problems Problems
@@ -126,6 +135,25 @@ type Label struct {
 	Columns []Word   // schema.table.column, with * inside a part
 	Mask    Word
 	Lookup  bool // comparing with a constant for equality is allowed
+	// Probe is the effect of any other use than showing: deny if it was not written.
+	Probe     Word
+	Approvals []Approval // what an asking Probe takes
+}
+
+// Detector names values that are sensitive by what they look like, in whatever
+// column they turn up, and how they are hidden.
+type Detector struct {
+	Name    Word
+	Targets Selector // all targets if it was not written
+	Detect  []Word   // names that [mask.ParseDetector] knows
+	Mask    Word
+}
+
+// Trust names functions of users that compute from their arguments alone.
+type Trust struct {
+	Name    Word
+	Targets Selector // all targets if it was not written
+	Trust   []Word   // schema.name(types), or schema.name(*)
 }
 
 // Bundle is what roles may do on some targets.
@@ -136,7 +164,53 @@ type Bundle struct {
 	Targets Selector
 	Clear   []Word // labels that the bundle shows
 	Fresh   Span   // greatest age of the sign-in
-	Rules   []Rule
+	// Request and Emergency say how one gets the bundle for a time. With either of
+	// them, it is not had otherwise.
+	Request   Request
+	Emergency Emergency
+	// Lifts names rules that ask, as bundle/rule: who has this bundle for a time is
+	// not asked by them for what the bundle allows.
+	Lifts []Word
+	Rules []Rule
+}
+
+// Request says how a bundle is asked for.
+type Request struct {
+	Pos       Pos // no line if it was not written
+	Max       Span
+	Approvals []Approval
+	Within    Span
+	OtherTeam bool
+	Reason    Word
+}
+
+func (r Request) set() bool { return r.Pos.Line != 0 }
+
+// Emergency says how a bundle is taken at once, to be reviewed afterwards.
+type Emergency struct {
+	Pos     Pos // no line if it was not written
+	For     Span
+	Reviews []Approval
+	Reason  Word
+}
+
+func (e Emergency) set() bool { return e.Pos.Line != 0 }
+
+// byGrant reports whether the bundle is had for a time only.
+func (b Bundle) byGrant() bool { return b.Request.set() || b.Emergency.set() }
+
+// Separation names roles that nobody may hold together.
+type Separation struct {
+	Name     Word
+	Roles    []Word
+	Conflict Word // refuse, if it was not written, or choose
+	Reason   Word
+}
+
+// Apart is duties of which nobody may have two in one task.
+type Apart struct {
+	Pos    Pos
+	Duties []Word
 }
 
 // Rule is one line of a bundle.
@@ -144,19 +218,41 @@ type Rule struct {
 	Name      Word
 	Verbs     []Word
 	On        []Word // resources, with * inside a part; anything if empty
+	Columns   []Word // schema.table.column, with * inside a part; any if empty
+	Rows      Rows
 	Effect    Word
 	Reason    Word
 	Next      Word
 	Approvals []Approval
+	OtherTeam bool // an approver shares no team with the requester
 	Within    Span
 	Holds     Span
 }
 
-// Approval is one part of what an asking rule takes.
+// Rows is how many rows a rule speaks of: more than Over, and UpTo at most, by the
+// target's estimate.
+type Rows struct {
+	Pos        Pos // no line if it was not written
+	Over, UpTo Number
+}
+
+func (r Rows) set() bool { return r.Pos.Line != 0 }
+
+// Approval is one part of what an asking rule takes: people of one role, or of any
+// of several.
 type Approval struct {
 	Pos   Pos
 	Count Number // 1 if it was not written
 	Role  Word
+	Any   []Word
+}
+
+// roles are those whose holders count.
+func (a Approval) roles() []Word {
+	if a.Role.Text == "" {
+		return a.Any
+	}
+	return append([]Word{a.Role}, a.Any...)
 }
 
 // Selector chooses targets by labels. It chooses nothing unless All is set or a
@@ -174,6 +270,14 @@ type Requirement struct {
 }
 
 func (s Selector) set() bool { return s.Pos.Line != 0 }
+
+// orAll is the selector, or that of all targets if it was not written.
+func (s Selector) orAll() Selector {
+	if !s.set() {
+		return Selector{All: true}
+	}
+	return s
+}
 
 // matches reports whether a target has all labels that the selector requires.
 func (s Selector) matches(t bastion.Target) bool {

@@ -28,6 +28,9 @@ type Context struct {
 	// Verbs are the verbs of each kind of target, [bastion.Connect] left out.
 	Verbs    map[string][]bastion.VerbInfo
 	Services []string // names of the service identities
+	// Owners are the people who answer for services, by the service's name: an e-mail
+	// address, or issuer#subject.
+	Owners map[string]string
 	// Groups are the groups that the provider is known to have. If there are any,
 	// groups on one side only are warned of.
 	Groups []string
@@ -39,40 +42,65 @@ type Context struct {
 // The zero Policy, like a nil one, denies everything and shows nothing.
 type Policy struct {
 	roles    []bastion.Role
+	places   []Pos            // of roles, in the file
 	execute  bits             // roles with the duty of execution
 	groups   map[string][]int // roles that people hold by a group
 	services map[string][]int // roles that services hold by their name
 	targets  map[string]target
 	key      []byte // for pseudonyms
 
-	mu    sync.RWMutex
-	views map[viewKey]*view // grows to maxViews, then starts anew; guarded by mu
+	top         Pos // of the file
+	bundles     []*bundle
+	labels      []*label
+	owners      map[string]string // of services
+	known       []string          // groups of the provider; none if they are not known
+	classes     []*class
+	teams       []string // patterns of groups
+	separations []separation
+	apart       [][]bastion.Duty
+
+	views memo[viewKey, *view]
+	// What follows depends on views, and is forgotten with them.
+	stands   memo[standKey, *stand]
+	granted  memo[grantedKey, *view]
+	meanings memo[meaningKey, *meaning]
+	uses     memo[useKey, *uses]
 }
 
 // target is a configured target and the class that it belongs to.
 type target struct {
-	kind   string
-	labels map[string]string
+	target bastion.Target // name, kind and labels of it
 	class  *class
 }
 
 // class is all targets of a kind on which the same bundles and labels hold.
 type class struct {
-	verbs   []bastion.Verb // sorted; nil if no connector knows the kind
-	bundles []*bundle
-	labels  []*label
-	rules   map[bastion.Verb][]*rule // what any bundle says of a verb
+	kind      string
+	verbs     []bastion.Verb // sorted; nil if no connector knows the kind
+	writes    map[bastion.Verb]bool
+	bundles   []*bundle
+	labels    []*label
+	detectors []*detector
+	trust     []string                 // functions
+	rules     map[bastion.Verb][]*rule // what any bundle says of a verb
+	targets   []string                 // names
 }
 
 type bundle struct {
 	name   string
+	order  int // in the file
 	pos    Pos
 	roles  bits
 	except bits
 	clear  []string
 	fresh  time.Duration
 	rules  []*rule
+	// How one gets it for a time: on request, at once, or by neither.
+	request, emergency *bastion.Terms
 }
+
+// byGrant reports whether the bundle is had for a time only.
+func (b *bundle) byGrant() bool { return b.request != nil || b.emergency != nil }
 
 type rule struct {
 	name   string // bundle/rule
@@ -81,37 +109,53 @@ type rule struct {
 	bundle *bundle
 	verbs  []bastion.Verb
 	on     []pattern
+	limits // by columns and rows
 	effect bastion.Effect
 	reason string
 	next   string
 	needs  bastion.Needs
 	within time.Duration
 	holds  time.Duration
+	// otherTeam: approvers share no team with the requester.
+	otherTeam bool
+	liftedBy  []*bundle // that have it not ask for what they allow
 }
 
 type label struct {
-	name  string
-	pos   Pos
-	masks []mask.Label
+	name   string
+	pos    Pos
+	masks  []mask.Label
+	rules  mask.Rules // of this label alone, to find what it hides
+	lookup bool
+	probe  bastion.Effect
+	needs  bastion.Needs // of an asking probe
+}
+
+type detector struct {
+	name       string
+	detections []mask.Detection
 }
 
 // star stands for every verb, in a deny.
 const star bastion.Verb = "*"
-
-// maxViews bounds the memory that views take. There is one for each set of roles
-// that somebody holds and each class of targets that they looked at.
-const maxViews = 1024
 
 type viewKey struct {
 	class *class
 	roles string
 }
 
-// view is a class of targets as people with one set of roles meet it.
+// view is a class of targets as people with one set of roles meet it, and with
+// one set of bundles for a time.
 type view struct {
+	class  *class
+	set    bits      // of the roles
+	by     []*bundle // what was granted, in the order of the file
+	offers map[string]*bundle
 	lines  map[bastion.Verb][]line // of the verbs that the kind knows, in the order of the file
 	held   []string                // names of the roles
 	acts   bool                    // one of the roles has the duty of execution
+	labels []*label                // those that hide something from these roles
+	values []string                // detectors that do
 	mask   mask.Rules
 	access func() bastion.Access
 }
@@ -121,6 +165,7 @@ type view struct {
 type line struct {
 	*rule
 	grants bool
+	lifted []*bundle // that were granted, and have it not ask for what they allow
 }
 
 // New checks the file and makes a policy of it. Problems may come with a policy,
@@ -138,7 +183,7 @@ func New(f File, c Context) (*Policy, Problems) {
 func compile(f File, c Context) *Policy {
 	p := &Policy{
 		groups: map[string][]int{}, services: map[string][]int{}, targets: make(map[string]target, len(c.Targets)),
-		execute: newBits(len(f.Roles)), key: slices.Clone(c.PseudonymKey), views: map[viewKey]*view{},
+		execute: newBits(len(f.Roles)), key: slices.Clone(c.PseudonymKey),
 	}
 	index := map[string]int{}
 	for i, r := range f.Roles {
@@ -150,7 +195,7 @@ func compile(f File, c Context) *Policy {
 		if slices.Contains(role.Duties, bastion.Execute) {
 			p.execute.set(i)
 		}
-		p.roles = append(p.roles, role)
+		p.roles, p.places = append(p.roles, role), append(p.places, r.Name.Pos)
 		for _, g := range r.Groups {
 			p.groups[g.Text] = append(p.groups[g.Text], i)
 		}
@@ -166,29 +211,88 @@ func compile(f File, c Context) *Policy {
 		return b
 	}
 	var bundles []*bundle
+	rules := map[string]*rule{}
 	order := 0
 	for _, b := range f.Bundles {
-		made := &bundle{name: b.Name.Text, pos: b.Name.Pos, roles: set(b.Roles), except: set(b.Except), clear: texts(b.Clear), fresh: b.Fresh.D}
+		made := &bundle{name: b.Name.Text, order: len(bundles), pos: b.Name.Pos, roles: set(b.Roles), except: set(b.Except), clear: texts(b.Clear), fresh: b.Fresh.D}
+		made.compileTerms(b)
 		for _, r := range b.Rules {
 			made.rules = append(made.rules, compileRule(made, r, order))
+			rules[made.rules[len(made.rules)-1].name] = made.rules[len(made.rules)-1]
 			order++
 		}
 		bundles = append(bundles, made)
 	}
+	for i, b := range f.Bundles {
+		for _, w := range b.Lifts {
+			if r := rules[w.Text]; r != nil && bundles[i].byGrant() { // check refuses the file otherwise
+				r.liftedBy = append(r.liftedBy, bundles[i])
+			}
+		}
+	}
+	p.separate(f, index)
 	var labels []*label
 	for _, l := range f.Columns {
-		made := &label{name: l.Name.Text, pos: l.Name.Pos}
-		kind, err := mask.ParseKind(l.Mask.Text)
-		if err != nil {
-			kind = mask.Redact // check refuses the file before this
-		}
-		for _, c := range l.Columns {
-			made.masks = append(made.masks, mask.Label{Pattern: c.Text, Kind: kind, Lookup: l.Lookup})
-		}
-		labels = append(labels, made)
+		labels = append(labels, compileLabel(l))
 	}
-	p.classify(f, c, bundles, labels)
+	var detectors []*detector
+	for _, v := range f.Values {
+		made := &detector{name: v.Name.Text}
+		for _, d := range v.Detect {
+			if known, err := mask.ParseDetector(d.Text); err == nil { // check refuses the file before this
+				made.detections = append(made.detections, mask.Detection{Detector: known, Kind: kindOf(v.Mask)})
+			}
+		}
+		detectors = append(detectors, made)
+	}
+	p.top, p.bundles, p.labels, p.owners, p.known = f.Pos, bundles, labels, maps.Clone(c.Owners), slices.Clone(c.Groups)
+	p.classify(f, c, bundles, labels, detectors)
 	return p
+}
+
+// kindOf is the kind of mask that a file names.
+func kindOf(w Word) mask.Kind {
+	k, err := mask.ParseKind(w.Text)
+	if err != nil {
+		return mask.Redact // check refuses the file before this
+	}
+	return k
+}
+
+func compileLabel(l Label) *label {
+	made := &label{name: l.Name.Text, pos: l.Name.Pos, lookup: l.Lookup, needs: compileNeeds(l.Approvals)}
+	for _, c := range l.Columns {
+		made.masks = append(made.masks, mask.Label{Pattern: c.Text, Kind: kindOf(l.Mask), Lookup: l.Lookup})
+	}
+	if rules, err := mask.NewRules(nil, made.masks...); err == nil {
+		made.rules = rules // else it hides everything; check refuses such patterns
+	}
+	if l.Probe.Text != "" {
+		if err := made.probe.UnmarshalText([]byte(l.Probe.Text)); err != nil {
+			made.probe = bastion.Deny // check refuses the file before this
+		}
+	}
+	return made
+}
+
+func compileNeeds(approvals []Approval) bastion.Needs {
+	var needs bastion.Needs
+	for _, a := range approvals {
+		// In one order, so that the same needs look the same.
+		roles := slices.Compact(slices.Sorted(slices.Values(texts(a.roles()))))
+		if len(roles) == 0 {
+			roles = []string{""} // nobody; check refuses the file before this
+		}
+		n := bastion.Need{Count: a.Count.N, Role: roles[0]}
+		if len(roles) > 1 {
+			n.Or = roles[1:]
+		}
+		if !a.Count.set() {
+			n.Count = 1
+		}
+		needs = union(needs, bastion.Needs{n})
+	}
+	return needs
 }
 
 func compileRule(b *bundle, r Rule, order int) *rule {
@@ -202,69 +306,79 @@ func compileRule(b *bundle, r Rule, order int) *rule {
 	for _, o := range r.On {
 		made.on = append(made.on, newPattern(o.Text))
 	}
+	made.limits = newLimits(r)
 	if made.effect == bastion.Ask {
 		made.within, made.holds = r.Within.D, r.Holds.D
 		if !r.Within.set() {
 			made.within = DefaultWithin
 		}
-		for _, a := range r.Approvals {
-			n := bastion.Need{Count: a.Count.N, Role: a.Role.Text}
-			if !a.Count.set() {
-				n.Count = 1
-			}
-			made.needs = union(made.needs, bastion.Needs{n})
-		}
+		made.needs, made.otherTeam = compileNeeds(r.Approvals), r.OtherTeam
 	}
 	return made
 }
 
 // classify sorts the targets into classes: thousands of targets are a few classes.
-func (p *Policy) classify(f File, c Context, bundles []*bundle, labels []*label) {
-	verbs := map[string][]bastion.Verb{}
+func (p *Policy) classify(f File, c Context, bundles []*bundle, labels []*label, detectors []*detector) {
+	verbs, writes := map[string][]bastion.Verb{}, map[string]map[bastion.Verb]bool{}
 	for kind, infos := range c.Verbs {
 		known := []bastion.Verb{bastion.Connect}
+		writes[kind] = map[bastion.Verb]bool{}
 		for _, i := range infos {
 			known = append(known, i.Verb)
+			writes[kind][i.Verb] = i.Write
 		}
 		slices.Sort(known)
 		verbs[kind] = slices.Compact(known)
 	}
+	// The parts of the file, each for some targets.
+	type part struct {
+		targets Selector
+		add     func(*class)
+	}
+	var parts []part
+	for i, b := range f.Bundles {
+		parts = append(parts, part{b.Targets, func(c *class) { c.addBundle(bundles[i]) }})
+	}
+	for i, l := range f.Columns {
+		parts = append(parts, part{l.Targets.orAll(), func(c *class) { c.labels = append(c.labels, labels[i]) }})
+	}
+	for i, v := range f.Values {
+		parts = append(parts, part{v.Targets.orAll(), func(c *class) { c.detectors = append(c.detectors, detectors[i]) }})
+	}
+	for _, t := range f.Functions {
+		parts = append(parts, part{t.Targets.orAll(), func(c *class) { c.trust = append(c.trust, texts(t.Trust)...) }})
+	}
 	classes := map[string]*class{}
 	for _, t := range c.Targets {
-		holds := newBits(len(bundles) + len(labels))
-		for i, b := range f.Bundles {
-			if b.Targets.matches(t) {
+		holds := newBits(len(parts))
+		for i, part := range parts {
+			if part.targets.matches(t) {
 				holds.set(i)
-			}
-		}
-		for i, l := range f.Columns {
-			if !l.Targets.set() || l.Targets.matches(t) {
-				holds.set(len(bundles) + i)
 			}
 		}
 		key := string(holds) + t.Kind
 		made := classes[key]
 		if made == nil {
-			made = &class{verbs: verbs[t.Kind], rules: map[bastion.Verb][]*rule{}}
-			for i, b := range bundles {
-				if !holds.has(i) {
-					continue
-				}
-				made.bundles = append(made.bundles, b)
-				for _, r := range b.rules {
-					for _, v := range r.verbs {
-						made.rules[v] = append(made.rules[v], r)
-					}
-				}
-			}
-			for i, l := range labels {
-				if holds.has(len(bundles) + i) {
-					made.labels = append(made.labels, l)
+			made = &class{kind: t.Kind, verbs: verbs[t.Kind], writes: writes[t.Kind], rules: map[bastion.Verb][]*rule{}}
+			for i, part := range parts {
+				if holds.has(i) {
+					part.add(made)
 				}
 			}
 			classes[key] = made
+			p.classes = append(p.classes, made)
 		}
-		p.targets[t.Name] = target{kind: t.Kind, labels: maps.Clone(t.Labels), class: made}
+		made.targets = append(made.targets, t.Name)
+		p.targets[t.Name] = target{target: bastion.Target{Name: t.Name, Kind: t.Kind, Labels: maps.Clone(t.Labels)}, class: made}
+	}
+}
+
+func (c *class) addBundle(b *bundle) {
+	c.bundles = append(c.bundles, b)
+	for _, r := range b.rules {
+		for _, v := range r.verbs {
+			c.rules[v] = append(c.rules[v], r)
+		}
 	}
 }
 
@@ -276,7 +390,7 @@ func (p *Policy) Roles(who bastion.Identity) []bastion.Role {
 		return nil
 	}
 	var roles []bastion.Role
-	held := p.held(nil, who)
+	held := p.held(who)
 	for i, r := range p.roles {
 		if held.has(i) {
 			r.Duties = slices.Clone(r.Duties)
@@ -287,14 +401,9 @@ func (p *Policy) Roles(who bastion.Identity) []bastion.Role {
 	return roles
 }
 
-// held is the set of roles that the identity holds, in the memory of buf if that
-// is large enough.
-func (p *Policy) held(buf []byte, who bastion.Identity) bits {
-	n := (len(p.roles) + 7) / 8
-	if cap(buf) < n {
-		buf = make([]byte, n)
-	}
-	b := bits(buf[:n])
+// held is the set of roles that the identity holds.
+func (p *Policy) held(who bastion.Identity) bits {
+	b := newBits(len(p.roles))
 	if who.ID() == "" {
 		return b
 	}
@@ -313,37 +422,59 @@ func (p *Policy) held(buf []byte, who bastion.Identity) bits {
 	return b
 }
 
-// look finds the view that the identity has of a target. A target that is not the
-// one that the policy was made for is unknown to it.
-func (p *Policy) look(who bastion.Identity, t bastion.Target) (*class, *view) {
-	if p == nil {
-		return nil, nil
-	}
-	known, ok := p.targets[t.Name]
-	if !ok || known.kind != t.Kind || !maps.Equal(known.labels, t.Labels) {
-		return nil, nil
-	}
-	var buf [32]byte
-	held := p.held(buf[:], who)
-	p.mu.RLock()
-	v := p.views[viewKey{known.class, string(held)}]
-	p.mu.RUnlock()
-	if v != nil {
-		return known.class, v
-	}
-	v = p.view(known.class, held)
-	p.mu.Lock()
-	if len(p.views) >= maxViews {
-		clear(p.views)
-	}
-	p.views[viewKey{known.class, string(held)}] = v
-	p.mu.Unlock()
-	return known.class, v
+type standKey struct {
+	class   *class
+	subject string
 }
 
-// view works out what a set of roles meets on a class of targets.
-func (p *Policy) view(c *class, held bits) *view {
-	v := &view{lines: map[bastion.Verb][]line{}, acts: held.meets(p.execute), mask: p.masks(c, held)}
+// stand is where somebody stood last time: the view that their groups brought.
+type stand struct {
+	issuer string
+	kind   bastion.PersonKind
+	groups []string
+	view   *view
+	// conflict is why nobody may hold these roles; see [Policy.Conflict].
+	conflict error
+}
+
+func (s *stand) of(who bastion.Identity) bool {
+	return s.issuer == who.Issuer && s.kind == who.Kind && slices.Equal(s.groups, who.Groups)
+}
+
+// look finds the view that the identity has of a target. A target that is not the
+// one that the policy was made for, by name, kind and labels, is unknown to it.
+func (p *Policy) look(who bastion.Identity, name string, is func(bastion.Target) bool) *view {
+	if p == nil {
+		return nil
+	}
+	known, ok := p.targets[name]
+	if !ok || !is(known.target) {
+		return nil
+	}
+	key := standKey{known.class, who.Subject}
+	if s, ok := p.stands.get(key); ok && s.of(who) {
+		return p.with(s.view, who.Grants, name)
+	}
+	held := p.held(who)
+	v, ok := p.views.get(viewKey{known.class, string(held)})
+	if !ok {
+		v = p.view(known.class, held)
+		if p.views.put(viewKey{known.class, string(held)}, v, maxViews) { // none but the newest are kept alive
+			p.stands.forget()
+			p.granted.forget()
+			p.meanings.forget()
+			p.uses.forget()
+		}
+	}
+	p.stands.put(key, &stand{issuer: who.Issuer, kind: who.Kind, groups: slices.Clone(who.Groups), view: v}, maxRemembered)
+	return p.with(v, who.Grants, name)
+}
+
+// view works out what a set of roles meets on a class of targets, with what was
+// granted for a time.
+func (p *Policy) view(c *class, held bits, by ...*bundle) *view {
+	v := &view{class: c, set: held, by: by, offers: map[string]*bundle{}, lines: map[bastion.Verb][]line{}, acts: held.meets(p.execute)}
+	p.hide(v, held)
 	for i, r := range p.roles {
 		if held.has(i) {
 			v.held = append(v.held, r.Name)
@@ -355,14 +486,27 @@ func (p *Policy) view(c *class, held bits) *view {
 			continue
 		}
 		grants := p.grants(b, held)
+		had := !b.byGrant() || slices.Contains(by, b)
+		if b.byGrant() && grants {
+			v.offers[b.name] = b
+		}
 		for _, r := range b.rules {
+			if !had && r.effect != bastion.Deny {
+				continue
+			}
+			l := line{rule: r, grants: grants}
+			for _, lifts := range r.liftedBy {
+				if slices.Contains(by, lifts) {
+					l.lifted = append(l.lifted, lifts)
+				}
+			}
 			verbs := r.verbs
 			if slices.Contains(verbs, star) {
 				verbs = c.verbs
 			}
 			for _, verb := range verbs {
 				if slices.Contains(c.verbs, verb) {
-					v.lines[verb] = append(v.lines[verb], line{r, grants})
+					v.lines[verb] = append(v.lines[verb], l)
 				}
 			}
 		}
@@ -371,26 +515,38 @@ func (p *Policy) view(c *class, held bits) *view {
 	return v
 }
 
-// masks is what a set of roles does not see on a class of targets: all its
-// labels but those that a granting bundle shows.
-func (p *Policy) masks(c *class, held bits) mask.Rules {
-	var cleared []string
-	for _, b := range c.bundles {
-		if len(b.clear) > 0 && b.appliesTo(held) && p.grants(b, held) {
-			cleared = append(cleared, b.clear...)
-		}
-	}
+// hide works out what a set of roles does not see: all labels and detectors of the
+// class but those that a granting bundle shows.
+func (p *Policy) hide(v *view, held bits) {
+	cleared := p.cleared(v.class, held, v.by)
 	var masks []mask.Label
-	for _, l := range c.labels {
+	for _, l := range v.class.labels {
 		if !slices.Contains(cleared, l.name) {
-			masks = append(masks, l.masks...)
+			v.labels, masks = append(v.labels, l), append(masks, l.masks...)
 		}
 	}
 	rules, err := mask.NewRules(p.key, masks...)
 	if err != nil {
-		return mask.Rules{} // hides everything; check refuses such patterns
+		return // and the zero rules hide everything; check refuses such patterns
 	}
-	return rules
+	for _, d := range v.class.detectors {
+		if !slices.Contains(cleared, d.name) {
+			rules, v.values = rules.Detect(d.detections...), append(v.values, d.name)
+		}
+	}
+	v.mask = rules.Trust(v.class.trust...)
+}
+
+// cleared lists the labels and detectors that bundles show to a set of roles, with
+// what was granted for a time.
+func (p *Policy) cleared(c *class, held bits, by []*bundle) []string {
+	var names []string
+	for _, b := range c.bundles {
+		if len(b.clear) > 0 && b.appliesTo(held) && p.grants(b, held) && (!b.byGrant() || slices.Contains(by, b)) {
+			names = append(names, b.clear...)
+		}
+	}
+	return names
 }
 
 // appliesTo reports whether people with these roles have the bundle.
@@ -407,18 +563,23 @@ func (p *Policy) grants(b *bundle, held bits) bool {
 	return false
 }
 
-// union is all that both needs take, the greater count of each role.
+// union is all that both needs take, the greater count of each role, or of each
+// set of roles that any may come from. Needs of different sets add up, also where
+// the sets overlap: each takes people of its own.
 func union(a, b bastion.Needs) bastion.Needs {
 	for _, n := range b {
-		i := slices.IndexFunc(a, func(m bastion.Need) bool { return m.Role == n.Role })
+		i := slices.IndexFunc(a, func(m bastion.Need) bool { return m.Role == n.Role && slices.Equal(m.Or, n.Or) })
 		switch {
 		case i < 0:
+			n.Or = slices.Clone(n.Or)
 			a = append(a, n)
 		case a[i].Count < n.Count:
 			a[i].Count = n.Count
 		}
 	}
-	slices.SortFunc(a, func(m, n bastion.Need) int { return strings.Compare(m.Role, n.Role) })
+	slices.SortFunc(a, func(m, n bastion.Need) int {
+		return cmp.Or(strings.Compare(m.Role, n.Role), slices.Compare(m.Or, n.Or))
+	})
 	return a
 }
 

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +34,8 @@ var (
 	someVerbs     = []string{"connect", "select", "insert", "drop"}
 	somePatterns  = []string{"public.*", "public.a", "*.a", "*", "Public.A", "x.y.z"}
 	someResources = []string{"", "public.a", "public.b", "other.a", "public.A", "public.a.b", "x.y.z", "a"}
+	someColumns   = []string{"public.a.x", "public.b.y", "public.a.clear", "other.a.z"} // of resources above
+	someMatched   = []string{"public.a.x", "public.*.y", "*.a.*", "public.a.clear"}
 	someTargets   = []bastion.Target{staging, production, blog, frozen}
 )
 
@@ -52,21 +55,57 @@ func maybe(t *rapid.T, name string, from []string) []policy.Word {
 func genRule(t *rapid.T, name string) policy.Rule {
 	r := policy.Rule{Name: word(name), Verbs: some(t, "verbs", someVerbs), On: maybe(t, "on", somePatterns)}
 	r.Effect = word(rapid.SampledFrom([]string{"allow", "allow", "ask", "deny"}).Draw(t, "effect"))
-	if r.Effect.Text == "deny" && rapid.IntRange(0, 9).Draw(t, "star") == 0 {
+	if rapid.IntRange(0, 2).Draw(t, "limited") == 0 {
+		r.Columns = maybe(t, "columns", someMatched)
+		if !slices.Contains(r.Verbs, word("connect")) {
+			r.Rows = genRows(t)
+		}
+	}
+	if r.Effect.Text == "deny" && r.Rows.Pos.Line == 0 && rapid.IntRange(0, 9).Draw(t, "star") == 0 {
 		r.Verbs = words("*")
 	}
 	if r.Effect.Text == "ask" {
-		for _, role := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"boss", "legal"}), 1, 2, rapid.ID).Draw(t, "approvers") {
-			r.Approvals = append(r.Approvals, policy.Approval{Pos: at, Role: word(role), Count: policy.Number{N: rapid.IntRange(1, 3).Draw(t, "count"), Pos: at}})
-		}
+		r.Approvals, r.OtherTeam = genApprovals(t), rapid.IntRange(0, 3).Draw(t, "other team") == 0
 		r.Within = policy.Span{D: time.Duration(rapid.IntRange(1, 5).Draw(t, "within")) * time.Minute, Pos: at}
 		r.Holds = policy.Span{D: time.Duration(rapid.IntRange(0, 3).Draw(t, "holds")) * time.Minute, Pos: at}
 	}
 	return r
 }
 
+func genApprovals(t *rapid.T) []policy.Approval {
+	var as []policy.Approval
+	for _, roles := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"boss", "legal", "legal boss"}), 1, 2, rapid.ID).Draw(t, "approvers") {
+		a := policy.Approval{Pos: at, Count: policy.Number{N: rapid.IntRange(1, 3).Draw(t, "count"), Pos: at}}
+		if any := strings.Fields(roles); len(any) > 1 {
+			a.Any = words(any...)
+		} else {
+			a.Role = word(roles)
+		}
+		as = append(as, a)
+	}
+	return as
+}
+
+// genRows draws a range of rows that makes sense.
+func genRows(t *rapid.T) policy.Rows {
+	rows := policy.Rows{Pos: at}
+	limits := rapid.SliceOfNDistinct(rapid.SampledFrom([]int{1, 10, 1000}), 2, 2, rapid.ID).Draw(t, "rows")
+	slices.Sort(limits)
+	which := rapid.IntRange(0, 2).Draw(t, "over and up to")
+	if which != 0 {
+		rows.Over = policy.Number{N: limits[0], Pos: at}
+	}
+	if which != 1 {
+		rows.UpTo = policy.Number{N: limits[1], Pos: at}
+	}
+	return rows
+}
+
+// someRows is an estimate of each kind that rows above can tell apart.
+var someRows = []int64{0, 1, 2, 10, 11, 1000, 1001, 1 << 40}
+
 func genFile(t *rapid.T) policy.File {
-	f := policy.File{Pos: at, Version: policy.Number{N: 1, Pos: at}}
+	f := policy.File{Pos: at, Version: policy.Number{N: 1, Pos: at}, Teams: words("g-*")}
 	for _, r := range someRoles {
 		duties := words("execute")
 		if rapid.IntRange(0, 3).Draw(t, "idle") == 0 {
@@ -78,7 +117,17 @@ func genFile(t *rapid.T) policy.File {
 		f.Roles = append(f.Roles, policy.Role{Name: word(r), Groups: words("g-" + r), Duties: words("approve")})
 	}
 	for i, c := range []string{"public.a.x", "public.*.y", "*.a.z"} {
-		f.Columns = append(f.Columns, policy.Label{Name: word(fmt.Sprint("l", i)), Columns: words(c), Mask: word("redact"), Lookup: rapid.Bool().Draw(t, "lookup")})
+		l := policy.Label{Name: word(fmt.Sprint("l", i)), Columns: words(c), Mask: word("redact"), Lookup: rapid.Bool().Draw(t, "lookup")}
+		if effect := rapid.SampledFrom([]string{"", "", "deny", "ask", "allow"}).Draw(t, "probe"); effect != "" {
+			l.Probe = word(effect)
+		}
+		if l.Probe.Text == "ask" {
+			l.Approvals = genApprovals(t)
+		}
+		f.Columns = append(f.Columns, l)
+	}
+	if rapid.Bool().Draw(t, "trusts") {
+		f.Functions = []policy.Trust{{Name: word("pure"), Trust: words("public.f(text)")}}
 	}
 	for i := range rapid.IntRange(1, 5).Draw(t, "bundles") {
 		b := policy.Bundle{Name: word(fmt.Sprint("b", i)), Roles: some(t, "roles", someRoles), Clear: maybe(t, "clear", []string{"l0", "l1", "l2"})}
@@ -100,9 +149,36 @@ func genFile(t *rapid.T) policy.File {
 		for j := range rapid.IntRange(1, 4).Draw(t, "rules") {
 			b.Rules = append(b.Rules, genRule(t, fmt.Sprint("n", j)))
 		}
+		if had := rapid.IntRange(0, 5).Draw(t, "for a time"); had < 2 {
+			b.Request = policy.Request{Pos: at, Max: policy.Span{D: time.Hour, Pos: at}, Approvals: genApprovals(t)}
+		} else if had < 3 {
+			b.Emergency = policy.Emergency{Pos: at, For: policy.Span{D: time.Hour, Pos: at}, Reviews: genApprovals(t)}
+		}
 		f.Bundles = append(f.Bundles, b)
 	}
+	for i, b := range f.Bundles {
+		if !byGrant(b) {
+			continue
+		}
+		for _, o := range f.Bundles {
+			for _, r := range o.Rules {
+				if r.Effect.Text == "ask" && o.Name != b.Name && rapid.Bool().Draw(t, "lifts") {
+					f.Bundles[i].Lifts = append(f.Bundles[i].Lifts, word(o.Name.Text+"/"+r.Name.Text))
+				}
+			}
+		}
+	}
 	return f
+}
+
+// byGrant reports whether a bundle is had for a time only.
+func byGrant(b policy.Bundle) bool { return b.Request.Pos.Line+b.Emergency.Pos.Line > 0 }
+
+// had reports whether somebody has a bundle on a target, if the roles bring it.
+func had(who bastion.Identity, b policy.Bundle, on bastion.Target) bool {
+	return !byGrant(b) || slices.ContainsFunc(who.Grants, func(g bastion.Grant) bool {
+		return g.Target == on.Name && g.Bundle == b.Name.Text && g.Emergency == (b.Emergency.Pos.Line > 0)
+	})
 }
 
 func genWho(t *rapid.T) bastion.Identity {
@@ -110,7 +186,12 @@ func genWho(t *rapid.T) bastion.Identity {
 	for _, r := range maybe(t, "holds", someRoles) {
 		groups = append(groups, "g-"+r.Text)
 	}
-	return person("p", groups...)
+	who := person("p", groups...)
+	for range max(0, rapid.IntRange(-2, 4).Draw(t, "grants")) {
+		who.Grants = append(who.Grants, bastion.Grant{Target: rapid.SampledFrom(someTargets).Draw(t, "granted on").Name,
+			Bundle: rapid.SampledFrom([]string{"b0", "b1", "b2", "b3", "b4", "nosuch", ""}).Draw(t, "granted"), Emergency: rapid.IntRange(0, 3).Draw(t, "emergency") == 0})
+	}
+	return who
 }
 
 func genOp(t *rapid.T) bastion.Operation {
@@ -120,10 +201,25 @@ func genOp(t *rapid.T) bastion.Operation {
 			Verb:     bastion.Verb(rapid.SampledFrom(append([]string{"", "unknown", "*"}, someVerbs...)).Draw(t, "verb")),
 			Resource: rapid.SampledFrom(someResources).Draw(t, "resource")})
 	}
-	if rapid.IntRange(0, 3).Draw(t, "probe") == 0 {
-		i.Probes = []bastion.Probe{{Column: rapid.SampledFrom([]string{"public.a.x", "public.b.y", "public.a.clear"}).Draw(t, "column"), Equality: rapid.Bool().Draw(t, "equality")}}
+	column := func(name string) string { return rapid.SampledFrom(someColumns).Draw(t, name) }
+	for range max(0, rapid.IntRange(-2, 2).Draw(t, "probes")) {
+		i.Probes = append(i.Probes, bastion.Probe{Column: column("probed"), Equality: rapid.Bool().Draw(t, "equality"),
+			By: rapid.SampledFrom([]string{"", "", "public.f(text)", "public.g()"}).Draw(t, "by")})
 	}
-	return bastion.Plan(rapid.SampledFrom(someTargets).Draw(t, "target"), "text", i)
+	for range max(0, rapid.IntRange(-2, 3).Draw(t, "writes")) {
+		i.Writes = append(i.Writes, column("written"))
+	}
+	if rapid.Bool().Draw(t, "outputs") {
+		i.Outputs = []mask.Column{{Sources: []string{column("shown")}, Proven: rapid.IntRange(0, 4).Draw(t, "proven") > 0}}
+	}
+	op := bastion.Plan(rapid.SampledFrom(someTargets).Draw(t, "target"), "text", i)
+	switch rapid.IntRange(0, 2).Draw(t, "estimate") {
+	case 0:
+		return op
+	case 1:
+		return op.Estimated(-1)
+	}
+	return op.Estimated(rapid.SampledFrom(someRows).Draw(t, "rows"))
 }
 
 func made(t *rapid.T, f policy.File) *policy.Policy {
@@ -135,22 +231,94 @@ func made(t *rapid.T, f policy.File) *policy.Policy {
 }
 
 // likely is the plain reading of the rules, without any index: what README.md says.
+// Without an estimate it is the strictest of what each estimate brings.
 func likely(f policy.File, who bastion.Identity, op bastion.Operation) bastion.Decision {
+	if op.Rows() >= 0 {
+		return likelyBy(f, who, op)
+	}
+	var all bastion.Decision
+	differ := false
+	for i, n := range someRows {
+		d := likelyBy(f, who, op.Estimated(n))
+		if i == 0 {
+			all = d
+			continue
+		}
+		differ = differ || !cmp.Equal(all, d, cmp.AllowUnexported(mask.Rules{}))
+		all = stricter(all, d)
+	}
+	all.Estimate = differ && !op.Asked()
+	return all
+}
+
+// stricter is what holds of two decisions if both must.
+func stricter(a, b bastion.Decision) bastion.Decision {
+	if a.Effect == bastion.Deny || b.Effect == bastion.Deny {
+		return bastion.Decision{}
+	}
+	if a.Fresh == 0 || b.Fresh > 0 && b.Fresh < a.Fresh {
+		a.Fresh = b.Fresh
+	}
+	a.OtherTeam = a.OtherTeam || b.OtherTeam
+	switch {
+	case b.Effect == bastion.Allow:
+	case a.Effect == bastion.Allow:
+		a.Effect, a.Within, a.Holds, a.Needs = b.Effect, b.Within, b.Holds, b.Needs
+	default:
+		a.Within, a.Holds, a.Needs = min(a.Within, b.Within), min(a.Holds, b.Holds), most(a.Needs, b.Needs)
+	}
+	return a
+}
+
+// most is the greater count of each role, and of each set of roles.
+func most(a, b bastion.Needs) bastion.Needs {
+	counts := map[string]int{}
+	for _, n := range slices.Concat(a, b) {
+		roles := strings.Join(append([]string{n.Role}, n.Or...), " ")
+		counts[roles] = max(counts[roles], n.Count)
+	}
+	var all bastion.Needs
+	for _, roles := range slices.Sorted(maps.Keys(counts)) {
+		any := strings.Fields(roles)
+		n := bastion.Need{Role: any[0], Count: counts[roles]}
+		if len(any) > 1 {
+			n.Or = any[1:]
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+func needs(as []policy.Approval) bastion.Needs {
+	var ns bastion.Needs
+	for _, a := range as {
+		n := bastion.Need{Role: a.Role.Text, Count: a.Count.N}
+		if len(a.Any) > 0 {
+			n.Role, n.Or = "boss", []string{"legal"}
+		}
+		ns = most(ns, bastion.Needs{n})
+	}
+	return ns
+}
+
+// likelyBy is likely for an estimate.
+func likelyBy(f policy.File, who bastion.Identity, op bastion.Operation) bastion.Decision {
 	holds := func(w policy.Word) bool { return who.In("g-" + w.Text) }
 	executes := func(w policy.Word) bool {
 		i := slices.IndexFunc(f.Roles, func(r policy.Role) bool { return r.Name.Text == w.Text })
 		return holds(w) && slices.Contains(f.Roles[i].Duties, word("execute"))
 	}
-	labels := op.Target().Labels
+	labels, intent := op.Target().Labels, op.Intent()
 	known := append(slices.Clone(postgres), bastion.VerbInfo{Verb: bastion.Connect})
 	d := bastion.Decision{Effect: bastion.Allow}
 	masked := map[string]bool{"l0": true, "l1": true, "l2": true}
-	if len(op.Intent().Actions) == 0 {
+	if len(intent.Actions) == 0 {
 		return bastion.Decision{}
 	}
-	first, covered := true, true
-	for _, a := range op.Intent().Actions {
-		granted := false
+	ask := func(b bastion.Decision) { b.Effect = bastion.Ask; d = stricter(d, b) }
+	covered := true
+	for _, a := range intent.Actions {
+		var granting []policy.Rule
 		for _, b := range f.Bundles {
 			fits := b.Targets.All || !slices.ContainsFunc(b.Targets.Requires, func(r policy.Requirement) bool {
 				return !slices.Contains(r.Values, word(labels[r.Key.Text]))
@@ -160,7 +328,7 @@ func likely(f policy.File, who bastion.Identity, op bastion.Operation) bastion.D
 			}
 			grants := slices.ContainsFunc(b.Roles, executes)
 			for _, l := range b.Clear {
-				if grants {
+				if grants && had(who, b, op.Target()) {
 					masked[l.Text] = false
 				}
 			}
@@ -169,55 +337,174 @@ func likely(f policy.File, who bastion.Identity, op bastion.Operation) bastion.D
 				if !knows || !slices.Contains(r.Verbs, word(string(a.Verb))) && !slices.Contains(r.Verbs, word("*")) {
 					continue
 				}
-				exact, loose := len(r.On) == 0, len(r.On) == 0
-				for _, o := range r.On {
-					e, l := reads(o.Text, a.Resource)
-					exact, loose = exact || e, loose || l
-				}
-				if !loose || r.Effect.Text == "allow" && !exact {
+				if !within(r, op) || r.Effect.Text != "deny" && !had(who, b, op.Target()) {
 					continue
 				}
-				if r.Effect.Text == "deny" {
+				exact, loose := matches(r, a)
+				some := exact && (len(r.Columns) == 0 || slices.ContainsFunc(own(intent, a), func(c string) bool { return named(r.Columns, c) }))
+				switch {
+				case r.Effect.Text == "allow" && !some, !loose, r.Effect.Text != "allow" && !touches(intent, a, r.Columns):
+					continue
+				case r.Effect.Text == "deny":
 					return bastion.Decision{}
 				}
-				granted = granted || grants && exact
-				if b.Fresh.D > 0 && (d.Fresh == 0 || b.Fresh.D < d.Fresh) {
-					d.Fresh = b.Fresh.D
+				if grants && some {
+					granting = append(granting, r)
 				}
-				if r.Effect.Text == "ask" {
-					d.Effect = bastion.Ask
-					if first || r.Within.D < d.Within {
-						d.Within = r.Within.D
-					}
-					if first || r.Holds.D < d.Holds {
-						d.Holds = r.Holds.D
-					}
-					first = false
-					for _, n := range r.Approvals {
-						i := slices.IndexFunc(d.Needs, func(m bastion.Need) bool { return m.Role == n.Role.Text })
-						if i < 0 {
-							d.Needs = append(d.Needs, bastion.Need{Role: n.Role.Text})
-							i = len(d.Needs) - 1
-						}
-						d.Needs[i].Count = max(d.Needs[i].Count, n.Count.N)
-					}
+				d = stricter(d, bastion.Decision{Effect: bastion.Allow, Fresh: b.Fresh.D})
+				if r.Effect.Text == "ask" && !covers(lifting(f, who, b.Name.Text+"/"+r.Name.Text, op, a, holds, executes), intent, a) {
+					ask(bastion.Decision{Within: r.Within.D, Holds: r.Holds.D, Needs: needs(r.Approvals), OtherTeam: r.OtherTeam})
 				}
 			}
 		}
-		covered = covered && granted // and a deny rule for another action may still be found
-	}
-	for _, p := range op.Intent().Probes {
-		for i, ending := range []string{".x", ".y"} { // of the columns that labels l0 and l1 hide
-			if masked[fmt.Sprint("l", i)] && strings.HasSuffix(p.Column, ending) && !(p.Equality && f.Columns[i].Lookup) {
-				return bastion.Decision{}
-			}
-		}
+		covered = covered && covers(granting, intent, a) // and a deny rule for another action may still be found
 	}
 	if !covered {
 		return bastion.Decision{}
 	}
-	slices.SortFunc(d.Needs, func(a, b bastion.Need) int { return strings.Compare(a.Role, b.Role) })
+	for _, p := range intent.Probes {
+		if p.By == "public.f(text)" && len(f.Functions) > 0 {
+			continue
+		}
+		for i, ending := range []string{".x", ".y", ".z"} { // of the columns that the labels hide
+			l := f.Columns[i]
+			switch {
+			case !masked[l.Name.Text] || !strings.HasSuffix(p.Column, ending):
+			case p.Equality && l.Lookup, l.Probe.Text == "allow":
+			case l.Probe.Text == "ask":
+				ask(bastion.Decision{Within: policy.DefaultWithin, Needs: needs(l.Approvals)})
+			default:
+				return bastion.Decision{}
+			}
+		}
+	}
 	return d
+}
+
+// within reports whether a rule speaks of so many rows.
+func within(r policy.Rule, op bastion.Operation) bool {
+	return !(r.Rows.Over.N > 0 && op.Rows() <= int64(r.Rows.Over.N) || r.Rows.UpTo.N > 0 && op.Rows() > int64(r.Rows.UpTo.N))
+}
+
+// matches reports whether a rule speaks of an action's object.
+func matches(r policy.Rule, a bastion.Action) (exact, loose bool) {
+	exact, loose = len(r.On) == 0, len(r.On) == 0
+	for _, o := range r.On {
+		e, l := reads(o.Text, a.Resource)
+		exact, loose = exact || e, loose || l
+	}
+	return exact, loose
+}
+
+// covers reports whether rules grant all of an action together.
+func covers(granting []policy.Rule, intent bastion.Intent, a bastion.Action) bool {
+	whole := slices.ContainsFunc(granting, func(r policy.Rule) bool { return len(r.Columns) == 0 })
+	columns := own(intent, a)
+	byColumn := len(columns) > 0 && !slices.ContainsFunc(columns, func(c string) bool {
+		return !slices.ContainsFunc(granting, func(r policy.Rule) bool { return named(r.Columns, c) })
+	})
+	return whole || byColumn
+}
+
+// lifting is the rules that allow a part of an action and are in bundles that were
+// granted and lift a rule.
+func lifting(f policy.File, who bastion.Identity, rule string, op bastion.Operation, a bastion.Action, holds, executes func(policy.Word) bool) []policy.Rule {
+	var rules []policy.Rule
+	for _, b := range f.Bundles {
+		fits := b.Targets.All || !slices.ContainsFunc(b.Targets.Requires, func(r policy.Requirement) bool {
+			return !slices.Contains(r.Values, word(op.Target().Labels[r.Key.Text]))
+		})
+		if !fits || !slices.Contains(b.Lifts, word(rule)) || !had(who, b, op.Target()) || !slices.ContainsFunc(b.Roles, executes) || slices.ContainsFunc(b.Except, holds) {
+			continue
+		}
+		for _, r := range b.Rules {
+			if exact, _ := matches(r, a); exact && r.Effect.Text == "allow" && within(r, op) && slices.Contains(r.Verbs, word(string(a.Verb))) {
+				rules = append(rules, r)
+			}
+		}
+	}
+	return rules
+}
+
+// writes reports whether a verb of this test changes something.
+func writes(v bastion.Verb) bool { return v == "insert" || v == "drop" }
+
+// touched is the columns that an operation touches as an action does, and whether
+// these are all.
+func touched(i bastion.Intent, a bastion.Action) (columns []string, all bool) {
+	if writes(a.Verb) {
+		return i.Writes, true
+	}
+	all = i.Outputs != nil
+	for _, o := range i.Outputs {
+		columns, all = append(columns, o.Sources...), all && o.Proven
+	}
+	for _, p := range i.Probes {
+		columns = append(columns, p.Column)
+	}
+	return columns, all
+}
+
+// touches reports whether a rule with columns limits an action.
+func touches(i bastion.Intent, a bastion.Action, patterns []policy.Word) bool {
+	columns, all := touched(i, a)
+	switch {
+	case len(patterns) == 0, slices.ContainsFunc(columns, func(c string) bool { return named(patterns, c) }):
+		return true
+	case a.Resource == "":
+		return len(i.Outputs) > 0 && !all
+	case !writes(a.Verb):
+		return !all
+	case slices.ContainsFunc(columns, func(c string) bool { return tableOf(c) == a.Resource }):
+		return false
+	}
+	// The names of this test that one of the patterns may have a column of.
+	return slices.ContainsFunc(patterns, func(p policy.Word) bool {
+		switch p.Text {
+		case "public.*.y":
+			return slices.Contains([]string{"public.a", "public.b", "public.A", "public.a.b"}, a.Resource)
+		case "*.a.*":
+			return slices.Contains([]string{"public.a", "public.A", "other.a"}, a.Resource)
+		}
+		return a.Resource == "public.a" || a.Resource == "public.A"
+	})
+}
+
+// own is the columns that must be granted for an action: those of its object, and
+// those of no object; none if the object's are not known.
+func own(i bastion.Intent, a bastion.Action) []string {
+	columns, all := touched(i, a)
+	var mine []string
+	has := false
+	for _, c := range columns {
+		if tableOf(c) == a.Resource {
+			has = true
+		} else if slices.ContainsFunc(i.Actions, func(b bastion.Action) bool {
+			return writes(a.Verb) == writes(b.Verb) && tableOf(c) == b.Resource
+		}) {
+			continue
+		}
+		mine = append(mine, c)
+	}
+	if !all || !has {
+		return nil
+	}
+	return mine
+}
+
+func tableOf(column string) string { return column[:strings.LastIndexByte(column, '.')] }
+
+// named says by a table which of the columns of this test the patterns name.
+func named(patterns []policy.Word, column string) bool {
+	return slices.ContainsFunc(patterns, func(p policy.Word) bool {
+		switch p.Text {
+		case "public.*.y":
+			return column == "public.b.y"
+		case "*.a.*":
+			return column != "public.b.y"
+		}
+		return column == p.Text
+	})
 }
 
 // reads says by a table how the patterns and the resources of this test relate.
@@ -267,7 +554,7 @@ func TestDenyRuleNeverWeakens(t *testing.T) {
 		f := genFile(t)
 		before := made(t, f)
 		deny := genRule(t, "extra")
-		deny.Effect, deny.Approvals, deny.Within, deny.Holds = word("deny"), nil, policy.Span{}, policy.Span{}
+		deny.Effect, deny.Approvals, deny.OtherTeam, deny.Within, deny.Holds = word("deny"), nil, false, policy.Span{}, policy.Span{}
 		if rapid.Bool().Draw(t, "in a bundle of its own") {
 			f.Bundles = append(f.Bundles, policy.Bundle{Name: word("extra"), Roles: some(t, "roles", someRoles), Targets: policy.Selector{Pos: at, All: true}, Rules: []policy.Rule{deny}})
 		} else {
@@ -288,25 +575,100 @@ func TestDenyRuleNeverWeakens(t *testing.T) {
 	})
 }
 
-func TestAccessKeepsItsWord(t *testing.T) {
+func TestUnknownIsStrictest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := made(t, genFile(t))
+		for range 8 {
+			who, op := genWho(t), genOp(t)
+			// The same operation before anybody asked for an estimate.
+			op = bastion.Plan(op.Target(), op.Text(), op.Intent())
+			before, unknown := plainly(p.Decide(who, op)), plainly(p.Decide(who, op.Estimated(-1)))
+			if unknown.Estimate {
+				t.Fatal("an estimate that cannot be had is wanted again")
+			}
+			wanted := before.Estimate
+			if before.Estimate = false; !cmp.Equal(before, unknown, cmp.AllowUnexported(mask.Rules{})) {
+				t.Fatalf("before anybody asked %+v, unknown %+v", before, unknown)
+			}
+			for _, n := range someRows {
+				d := plainly(p.Decide(who, op.Estimated(n)))
+				if d.Estimate || d.Effect < unknown.Effect {
+					t.Fatalf("%d rows: %+v, unknown: %+v", n, d, unknown)
+				}
+				if d.Effect == bastion.Ask && unknown.Effect == bastion.Ask {
+					for _, need := range d.Needs {
+						if !slices.ContainsFunc(unknown.Needs, func(m bastion.Need) bool {
+							return m.Role == need.Role && slices.Equal(m.Or, need.Or) && m.Count >= need.Count
+						}) {
+							t.Fatalf("%d rows need %s, unknown %s", n, d.Needs, unknown.Needs)
+						}
+					}
+					if unknown.Within > d.Within || unknown.Holds > d.Holds || d.OtherTeam && !unknown.OtherTeam {
+						t.Fatalf("%d rows: %+v, unknown: %+v", n, d, unknown)
+					}
+				}
+				if !wanted && !cmp.Equal(d, unknown, cmp.AllowUnexported(mask.Rules{})) {
+					t.Fatalf("no estimate is wanted, and for %d rows it is %+v and not %+v", n, d, unknown)
+				}
+			}
+		}
+	})
+}
+
+// TestAllowRuleNeverLimits: a rule that allows refuses nobody, and asks nobody.
+func TestAllowRuleNeverLimits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := genFile(t)
+		before := made(t, f)
+		allow := genRule(t, "extra")
+		allow.Effect, allow.Approvals, allow.OtherTeam, allow.Within, allow.Holds = word("allow"), nil, false, policy.Span{}, policy.Span{}
+		if allow.Verbs[0].Text == "*" {
+			allow.Verbs = words("select")
+		}
+		f.Bundles = append(slices.Clone(f.Bundles), policy.Bundle{Name: word("extra"), Roles: some(t, "roles", someRoles), Targets: policy.Selector{Pos: at, All: true}, Rules: []policy.Rule{allow}})
+		after := made(t, f)
+		for range 8 {
+			who, op := genWho(t), genOp(t)
+			b, a := before.Decide(who, op), after.Decide(who, op)
+			if a.Effect < b.Effect || a.Effect == b.Effect && !cmp.Equal(a.Needs, b.Needs) {
+				t.Fatalf("%+v became %+v", b, a)
+			}
+		}
+	})
+}
+
+func TestAccessKeepsItsWord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := genFile(t)
+		p := made(t, f)
 		who, on := genWho(t), rapid.SampledFrom(someTargets).Draw(t, "target")
 		a := p.Access(who, on)
 		if d := p.Decide(who, op(on, "connect")); a.Connect != d.Effect {
 			t.Fatalf("access says %s, connecting is %s", a.Connect, d.Effect)
 		}
-		if !a.Visible() {
+		if a.Request != (len(p.Terms(who, on)) > 0) {
+			t.Fatalf("access says %v of what can be asked for: %+v", a.Request, p.Terms(who, on))
+		}
+		if a.Connect == bastion.Deny {
 			if len(a.Allow)+len(a.Ask) > 0 || a.Note != "" {
 				t.Fatalf("an invisible target tells %+v", a)
 			}
 			return
 		}
 		for _, verb := range someVerbs[1:] {
-			best := bastion.Deny
+			best, worst := bastion.Deny, bastion.Allow
 			for _, r := range append([]string{"p.q", "public.q", "q.a", "Public.A"}, someResources...) {
-				best = max(best, p.Decide(who, op(on, verb+" "+r)).Effect)
+				for _, n := range someRows {
+					for _, c := range append([]string{"public.q.q"}, someColumns...) {
+						i := bastion.Intent{Verb: "x", Actions: []bastion.Action{{Verb: bastion.Verb(verb), Resource: r}}, Writes: []string{c}, Outputs: []mask.Column{{Sources: []string{c}, Proven: true}}}
+						e := p.Decide(who, bastion.Plan(on, "text", i).Estimated(n)).Effect
+						best, worst = max(best, e), min(worst, e)
+					}
+				}
 			}
+			byColumn := slices.ContainsFunc(f.Bundles, func(b policy.Bundle) bool {
+				return slices.ContainsFunc(b.Rules, func(r policy.Rule) bool { return len(r.Columns) > 0 })
+			})
 			got := bastion.Deny
 			if slices.Contains(a.Ask, bastion.Verb(verb)) {
 				got = bastion.Ask
@@ -314,8 +676,79 @@ func TestAccessKeepsItsWord(t *testing.T) {
 			if slices.Contains(a.Allow, bastion.Verb(verb)) {
 				got = bastion.Allow
 			}
-			if got != best {
+			if best != worst && !strings.Contains(a.Note, verb) {
+				t.Fatalf("access does not say that %s depends on something: %+v", verb, a)
+			}
+			if got != best && !(byColumn && got > best) { // columns of one rule may be excluded by another
 				t.Fatalf("access says %s for %s, the best that happens is %s\n%+v", got, verb, best, a)
+			}
+		}
+	})
+}
+
+// met is a decision as a person meets it, with what is hidden of the columns
+// of this test.
+func met(d bastion.Decision) string {
+	s := fmt.Sprintf("%+v", plainly(d))
+	for _, c := range someColumns {
+		s += " " + d.Mask.Source(c).String()
+	}
+	return s
+}
+
+// TestGrantWidensByItsBundleAlone: what was granted changes nothing but by what the
+// bundle says about the operation, on the target that it was granted for.
+func TestGrantWidensByItsBundleAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := genFile(t)
+		p := made(t, f)
+		for range 8 {
+			with, op := genWho(t), genOp(t)
+			without := with
+			without.Grants = nil
+			a, b := p.Decide(with, op), p.Decide(without, op)
+			about := func(b policy.Bundle) bool {
+				return byGrant(b) && had(with, b, op.Target()) && (len(b.Clear) > 0 || slices.ContainsFunc(b.Rules, func(r policy.Rule) bool {
+					return r.Effect.Text != "deny" && slices.ContainsFunc(op.Intent().Actions, func(a bastion.Action) bool {
+						_, loose := matches(r, a)
+						return loose && slices.Contains(r.Verbs, word(string(a.Verb)))
+					})
+				}))
+			}
+			if met(a) != met(b) && !slices.ContainsFunc(f.Bundles, about) {
+				t.Fatalf("without %+v it is\n%s\nwith it\n%s", with.Grants, met(b), met(a))
+			}
+			if b.Effect == bastion.Deny && b.Rule != "" && b.Rule != policy.MaskedColumn && a.Effect != bastion.Deny {
+				t.Fatalf("a grant lifts %s", b.Rule)
+			}
+		}
+	})
+}
+
+// TestUngrantedBundlesOnlyDeny: a bundle that is had for a time says nothing before it
+// was granted, but what it refuses.
+func TestUngrantedBundlesOnlyDeny(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := genFile(t)
+		before := made(t, f)
+		f.Bundles = slices.Clone(f.Bundles)
+		for i := range f.Bundles {
+			b := &f.Bundles[i]
+			if !byGrant(*b) {
+				continue
+			}
+			b.Rules = slices.DeleteFunc(slices.Clone(b.Rules), func(r policy.Rule) bool { return r.Effect.Text != "deny" })
+			if len(b.Rules) == 0 { // something that never holds: no bundle may be empty
+				b.Rules = []policy.Rule{{Name: word("none"), Verbs: words("select"), On: words("no.such.thing.here"), Effect: word("deny")}}
+			}
+			b.Clear, b.Lifts, b.Request, b.Emergency = nil, nil, policy.Request{}, policy.Emergency{}
+		}
+		after := made(t, f)
+		for range 8 {
+			who, op := genWho(t), genOp(t)
+			who.Grants = nil
+			if a, b := after.Decide(who, op), before.Decide(who, op); met(a) != met(b) || a.Rule != b.Rule {
+				t.Fatalf("without its grants the policy says\n%s %s\nand not\n%s %s", met(b), b.Rule, met(a), a.Rule)
 			}
 		}
 	})

@@ -22,12 +22,15 @@ type conn struct {
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelCauseFunc
 	pace    pace
+	prompt  func() // acknowledges what was read; nil if it cannot
 
-	heard    atomic.Int64  // when the client last sent something, Unix nanoseconds
+	spoke    atomic.Bool   // the client sent something since the last check
+	heard    time.Time     // when a check last found that; guarded by d.mu
 	received atomic.Int64  // bytes
 	in       atomic.Bool   // authenticated
 	asking   atomic.Bool   // a keepalive is on its way
 	sessions atomic.Int32  // channels open
+	forwards atomic.Int32  // forwarded channels open
 	opening  atomic.Int32  // channels that have neither been accepted nor refused yet
 	calmer   chan struct{} // receives after opening went down
 	closing  sync.Once
@@ -54,7 +57,7 @@ func (d *Server) newConn(nc net.Conn) *conn {
 	now := time.Now()
 	c := &conn{Conn: nc, d: d, from: prefix(nc.RemoteAddr()), began: now, pace: pace{rate: float64(d.c.Limits.Requests)}, calmer: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.heard.Store(now.UnixNano())
+	c.heard, c.prompt = now, prompt(nc)
 	c.deadline(now.Add(d.c.Limits.Handshake))
 	d.mu.Lock()
 	d.conns[c] = struct{}{}
@@ -98,7 +101,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.heard.Store(time.Now().UnixNano())
+		mark(&c.spoke)
+		if c.prompt != nil && c.forwards.Load() > 0 {
+			c.prompt()
+		}
 		if !c.in.Load() {
 			before := c.received.Add(int64(n)) - int64(n)
 			if before < keysBegun && before+int64(n) >= keysBegun {
@@ -114,6 +120,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.cancel(errLeft) // also ends a sign-in that waits
 	}
 	return n, err
+}
+
+// mark notes for the next check that something happened. It is called for each
+// piece of data, so it costs neither a look at the clock nor, most of the time, a
+// write to memory that others read.
+func mark(flag *atomic.Bool) {
+	if !flag.Load() {
+		flag.Store(true)
+	}
 }
 
 // answered counts a channel that was accepted or refused.
@@ -164,7 +179,10 @@ func (c *conn) check(now time.Time) {
 		return
 	}
 	l := c.d.c.Limits
-	silent := now.Sub(time.Unix(0, c.heard.Load()))
+	if c.spoke.Swap(false) {
+		c.heard = now
+	}
+	silent := now.Sub(c.heard)
 	switch {
 	case silent >= l.KeepAlive*time.Duration(l.Misses+1):
 		go c.Close() // Close takes d.mu

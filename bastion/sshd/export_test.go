@@ -65,3 +65,6 @@ func (d *Server) Opening() (n int) {
 	}
 	return n
 }
+
+// ParseForward runs the parser of a request to forward.
+func ParseForward(payload []byte) (Forward, error) { return parseForward(payload) }

@@ -1,6 +1,9 @@
 package sshd
 
 import (
+	"errors"
+	"net"
+	"strconv"
 	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -68,6 +71,43 @@ func (v *visit) request(kind string, payload []byte) (ok bool) {
 	// Agent and X11 forwarding among them: nobody here needs the client's keys or
 	// its screen.
 	return false
+}
+
+// Limits of a request to forward: a name of the domain name system has at most
+// 253 characters, and who connected to the client is cut for the record.
+const (
+	maxHost = 253
+	maxFrom = 64
+)
+
+var (
+	errForward = errors.New("the request to forward cannot be read; use: ssh -N -L PORT:TARGET:5432 bastion")
+	errHost    = errors.New("targets have names of letters, digits, - and . only; use: ssh -N -L PORT:TARGET:5432 bastion")
+	errPort    = errors.New("a port is a number from 1 to 65535; use: ssh -N -L PORT:TARGET:5432 bastion")
+)
+
+// parseForward reads a request to forward a connection (RFC 4254, section 7.2).
+// What cannot be the name of a target, such as an IPv6 address, is refused here.
+func parseForward(payload []byte) (Forward, error) {
+	var r struct {
+		Host     string
+		Port     uint32
+		From     string
+		FromPort uint32
+	}
+	switch {
+	case gossh.Unmarshal(payload, &r) != nil:
+		return Forward{}, errForward
+	case r.Host == "" || len(r.Host) > maxHost || strings.ContainsFunc(r.Host, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_'
+	}):
+		return Forward{}, errHost
+	case r.Port == 0 || r.Port > 65535:
+		return Forward{}, errPort
+	}
+	from := bastion.VisibleLine(r.From[:min(len(r.From), maxFrom)])
+	from = net.JoinHostPort(from, strconv.FormatUint(uint64(r.FromPort), 10))
+	return Forward{Host: r.Host, Port: r.Port, From: from}, nil
 }
 
 // interrupt tells the session, unless it has not yet heard of the last one.

@@ -3,6 +3,8 @@ package sshd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,24 +44,36 @@ func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) (v *visit
 	if !ok {
 		return nil, nil, errors.New("internal error: a channel without an identity")
 	}
+	open, most, what := &c.sessions, c.d.c.Limits.Channels, "sessions"
+	var forward *Forward
 	switch ch.ChannelType() {
 	case "session":
 	case "direct-tcpip":
-		return reject(gossh.Prohibited, "forwarding to targets is not open yet; use: ssh bastion sql TARGET")
+		if c.d.c.Forward == nil {
+			return reject(gossh.Prohibited, "this bastion does not forward; use: ssh bastion sql TARGET")
+		}
+		f, err := parseForward(ch.ExtraData())
+		if err != nil {
+			return reject(gossh.ConnectionFailed, err.Error())
+		}
+		forward = &f
+		open, most, what = &c.forwards, c.d.c.Limits.Forwards, "forwarded connections"
+	case "direct-streamlocal@openssh.com":
+		return reject(gossh.Prohibited, "this bastion forwards to targets by their names, not to sockets; use: ssh -N -L PORT:TARGET:5432 bastion")
 	default:
-		return reject(gossh.UnknownChannelType, "this bastion does not open channels of this kind")
+		return reject(gossh.UnknownChannelType, "this bastion does not open channels of this kind; for what it offers: ssh bastion help")
 	}
 	if c.d.stopping.Load() {
 		return reject(gossh.Prohibited, errStopping.Error())
 	}
-	leave := func() { c.sessions.Add(-1) }
+	leave := func() { open.Add(-1) }
 	defer func() {
 		if v == nil {
 			leave()
 		}
 	}()
-	if int(c.sessions.Add(1)) > c.d.c.Limits.Channels {
-		return reject(gossh.ResourceShortage, "too many sessions on one connection")
+	if int(open.Add(1)) > most {
+		return reject(gossh.ResourceShortage, fmt.Sprintf("there are %d %s on this connection already; close one, or connect once more", most, what))
 	}
 	// The connection may be hours old: who is it now?
 	who, err := c.d.c.Identities.ForKey(p.origin.Key).Current(c.ctx, p.who)
@@ -69,14 +83,23 @@ func (c *conn) admitChannel(sc *gossh.ServerConn, ch gossh.NewChannel) (v *visit
 	if err != nil {
 		return reject(gossh.Prohibited, err.Error())
 	}
+	if forward != nil {
+		if err := c.d.guard("forwarding", func() error { return c.d.c.Forward(who, p.origin, *forward) }); err != nil {
+			why := gossh.Prohibited
+			if errors.Is(err, bastion.ErrNotFound) {
+				why = gossh.ConnectionFailed
+			}
+			return reject(why, err.Error())
+		}
+	}
 	channel, requests, err := ch.Accept()
 	if err != nil {
 		return nil, nil, nil // the connection is gone
 	}
-	return c.newVisit(channel, requests, Visitor{Identity: who, Origin: p.origin, User: sc.User()}), leave, nil
+	return c.newVisit(channel, requests, Visitor{Identity: who, Origin: p.origin, User: sc.User(), Forward: forward}), leave, nil
 }
 
-// visit is one session channel.
+// visit is one channel, of a session or forwarded.
 type visit struct {
 	c        *conn
 	channel  gossh.Channel
@@ -87,8 +110,10 @@ type visit struct {
 	done     chan struct{} // closed when the visit has been served
 	left     chan struct{} // closed when the client has closed the channel
 	breaks   chan struct{}
-	last     atomic.Int64 // when something happened, Unix nanoseconds
+	used     atomic.Bool // something happened since the last check
+	last     time.Time   // when a check last found that; guarded by d.mu
 	hurried  atomic.Bool
+	eof      sync.Once // the end of our output is said once
 
 	Visitor      // complete before it is served, unchanged from then on
 	wanted  bool // shell or exec was asked for; only run's goroutine uses it
@@ -102,10 +127,14 @@ type visit struct {
 }
 
 func (c *conn) newVisit(channel gossh.Channel, requests <-chan *gossh.Request, who Visitor) *visit {
-	v := &visit{c: c, channel: channel, requests: requests, began: time.Now(), done: make(chan struct{}), left: make(chan struct{}), breaks: make(chan struct{}, 1), Visitor: who}
+	v := &visit{c: c, channel: channel, requests: requests, began: time.Now(), done: make(chan struct{}), left: make(chan struct{}), Visitor: who}
 	v.ctx, v.end = context.WithCancelCause(c.ctx)
-	v.last.Store(v.began.UnixNano())
-	v.Channel, v.Interrupts, v.Env = active{channel, v}, v.breaks, map[string]string{}
+	v.last = v.began
+	v.Channel = active{channel, v}
+	if v.Forward == nil {
+		v.breaks, v.Env = make(chan struct{}, 1), map[string]string{}
+		v.Interrupts = v.breaks
+	}
 	c.d.mu.Lock()
 	c.d.visits[v] = struct{}{}
 	c.d.mu.Unlock()
@@ -124,7 +153,7 @@ type active struct {
 // Read implements [bastion.Channel].
 func (a active) Read(p []byte) (int, error) {
 	n, err := a.Channel.Read(p)
-	a.v.last.Store(time.Now().UnixNano())
+	mark(&a.v.used)
 	return n, err
 }
 
@@ -133,10 +162,31 @@ func (a active) Read(p []byte) (int, error) {
 func (a active) Write(p []byte) (int, error) {
 	n, err := a.Channel.Write(p)
 	if !a.v.PTY {
-		a.v.last.Store(time.Now().UnixNano())
+		mark(&a.v.used)
 	}
 	return n, err
 }
+
+// CloseWrite implements [bastion.Channel]. A visit that ends says it too.
+func (a active) CloseWrite() (err error) {
+	a.v.eof.Do(func() { err = a.Channel.CloseWrite() })
+	return err
+}
+
+// Stderr implements [bastion.Channel]. A forwarded channel has one stream only:
+// what is written here goes nowhere, and there is nothing to read.
+func (a active) Stderr() io.ReadWriter {
+	if a.v.Forward != nil {
+		return nowhere{}
+	}
+	return a.Channel.Stderr()
+}
+
+// nowhere takes everything and has nothing.
+type nowhere struct{}
+
+func (nowhere) Read([]byte) (int, error)    { return 0, io.EOF }
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
 var (
 	errIdle    = errors.New("nothing happened here for too long, so this session ends; connect again")
@@ -146,10 +196,13 @@ var (
 // check ends what is idle or too old. The caller holds d.mu.
 func (v *visit) check(now time.Time) {
 	l := v.c.d.c.Limits
+	if v.used.Swap(false) {
+		v.last = now
+	}
 	switch {
 	case l.Longest > 0 && now.Sub(v.began) >= l.Longest:
 		v.end(errLongest)
-	case l.Idle > 0 && now.Sub(time.Unix(0, v.last.Load())) >= l.Idle:
+	case l.Idle > 0 && now.Sub(v.last) >= l.Idle:
 		v.end(errIdle)
 	}
 }
@@ -165,10 +218,14 @@ func (v *visit) run() {
 	}()
 	hurry := context.AfterFunc(v.ctx, v.hurry)
 	defer hurry()
-	served := false
+	v.wanted = v.Forward != nil // nothing is left to ask for
+	served := v.wanted
+	if served {
+		go v.c.d.guard("visit", v.serve) // this function waits for it
+	}
 	for r := range v.requests {
 		v.c.pace.wait(v.ctx)
-		ok := v.request(r.Type, r.Payload)
+		ok := v.Forward == nil && v.request(r.Type, r.Payload)
 		if r.WantReply && r.Reply(ok, nil) != nil {
 			break // the connection is gone
 		}
@@ -180,7 +237,7 @@ func (v *visit) run() {
 		}
 		if v.wanted && !served {
 			served = true
-			go v.c.d.guard("visit", v.serve) // this function waits for it
+			go v.c.d.guard("visit", v.serve) // the same
 		}
 	}
 	close(v.left)
@@ -193,12 +250,25 @@ func (v *visit) run() {
 }
 
 // hurry makes sure that a visit which has ended also goes: a client that takes
-// no more bytes must not keep it.
+// no more bytes must not keep it. The last means is to end the connection, with
+// all that goes on in it. A forwarded channel that has been served does without:
+// a program that takes its time to read the last of an answer is no reason to end
+// the connections of others.
 func (v *visit) hurry() {
 	if !v.hurried.CompareAndSwap(false, true) {
 		return
 	}
-	for _, end := range []func() error{v.channel.Close, v.c.Close} {
+	cut := func() error {
+		select {
+		case <-v.done:
+			if v.Forward != nil {
+				return nil
+			}
+		default:
+		}
+		return v.c.Close()
+	}
+	for _, end := range []func() error{v.channel.Close, cut} {
 		t := time.NewTimer(v.c.d.c.Limits.Grace)
 		select {
 		case <-v.left:
@@ -212,12 +282,17 @@ func (v *visit) hurry() {
 
 // serve makes the session, does what the visitor came for and says how it went:
 // output, exit status, end of output, end of channel, in this order, so that
-// the last byte and the status arrive. An error of the last steps means that
-// the client has gone.
+// the last byte and the status arrive. A forwarded channel has no status, and no
+// place for words: they are in the log. An error of the last steps means that the
+// client has gone.
 func (v *visit) serve() error {
 	defer close(v.done)
 	defer v.channel.Close() // also where this very function fails
 	code, said := v.work()
+	if v.Forward != nil {
+		v.Channel.CloseWrite()
+		return nil
+	}
 	if said != "" {
 		end := "\n"
 		if v.PTY {
@@ -227,7 +302,7 @@ func (v *visit) serve() error {
 		v.channel.Stderr().Write([]byte(strings.ReplaceAll(text, "\n", end)))
 	}
 	v.channel.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{uint32(code)}))
-	v.channel.CloseWrite()
+	v.Channel.CloseWrite()
 	return nil
 }
 
@@ -248,13 +323,20 @@ func (v *visit) work() (code int, said string) {
 		return err
 	})
 	if err != nil {
+		if v.Forward != nil {
+			d.c.Log.Warn("no session for a forwarded channel", "who", v.Identity.ID(), "to", v.Forward.String(), "error", err)
+		}
 		var denied *bastion.DeniedError
 		if errors.As(err, &denied) {
 			return exitDenied, err.Error()
 		}
 		return exitFailed, err.Error()
 	}
-	d.c.Log.Info("session began", "session", s.ID(), "who", v.Identity.ID(), "name", v.Identity.Name, "from", v.Origin.Address)
+	began := []any{"session", s.ID(), "who", v.Identity.ID(), "name", v.Identity.Name, "from", v.Origin.Address}
+	if v.Forward != nil {
+		began = append(began, "to", v.Forward.String(), "for", v.Forward.From)
+	}
+	d.c.Log.Info("session began", began...)
 	v.attach(s)
 	// Not after Serve has returned by itself: a slow line may still be carrying
 	// its last bytes.

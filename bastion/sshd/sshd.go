@@ -1,5 +1,6 @@
 // Package sshd is the front door: it listens, proves who comes, and turns each
-// SSH session channel into a [bastion.Session].
+// SSH session channel, and each channel that a client forwards to a target, into
+// a [bastion.Session].
 //
 // Who somebody is comes from one place, the permissions of the authentication
 // that succeeded, and they are made in one function, admit. Neither the name
@@ -20,6 +21,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +43,7 @@ type Identities interface {
 	ForKey(fingerprint string) bastion.Identities
 }
 
-// Config is what a [Server] is made of. All fields but Limits are needed.
+// Config is what a [Server] is made of. All fields but Forward and Limits are needed.
 type Config struct {
 	HostKeys   []gossh.Signer
 	Identities Identities
@@ -50,10 +52,19 @@ type Config struct {
 	Start func(context.Context, Visitor) (*bastion.Session, error)
 	// Serve does what the visitor came for and returns the exit code. When the
 	// session's context ends it must return soon; the cause is shown after it.
-	Serve  func(*bastion.Session, Visitor) int
-	Limits Limits
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Of a forwarded channel nobody sees code or cause: Serve says what there is to
+	// say in the client's own protocol. When it returns, nothing may write to the
+	// channel any more.
+	Serve func(*bastion.Session, Visitor) int
+	// Forward says whether a channel may be forwarded, before it is accepted. Its
+	// error is the message of the refusal, one sentence that says what to do: ssh
+	// prints it after "open failed: connect failed: " where it wraps
+	// bastion.ErrNotFound, else after "open failed: administratively prohibited: ".
+	// If Forward is nil, nothing is forwarded.
+	Forward func(bastion.Identity, bastion.Origin, Forward) error
+	Limits  Limits
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Limits bound what clients can take. Zero fields get the default.
@@ -73,8 +84,10 @@ type Limits struct {
 	SignIns, SignInsEach int
 	// Tries is the number of failed attempts to authenticate per connection; 6.
 	Tries int
-	// Channels is the number of sessions on one connection; 10.
-	Channels int
+	// Channels is the number of sessions on one connection; 10. Forwards is the
+	// number of forwarded channels on one, such as a client's pool of database
+	// connections; 256. Each may hold the 2 MiB that a client may send ahead.
+	Channels, Forwards int
 	// Requests is the number of requests per second on one connection; 1000. More
 	// have to wait.
 	Requests int
@@ -102,7 +115,7 @@ func (l *Limits) setDefaults() {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&l.Waiting, 1024}, {&l.WaitingEach, 64}, {&l.SignIns, 256}, {&l.SignInsEach, 16}, {&l.Tries, 6}, {&l.Channels, 10}, {&l.Requests, 1000}, {&l.Misses, 3}} {
+	}{{&l.Waiting, 1024}, {&l.WaitingEach, 64}, {&l.SignIns, 256}, {&l.SignInsEach, 16}, {&l.Tries, 6}, {&l.Channels, 10}, {&l.Forwards, 256}, {&l.Requests, 1000}, {&l.Misses, 3}} {
 		if *n.field <= 0 {
 			*n.field = n.value
 		}
@@ -129,6 +142,27 @@ type Visitor struct {
 	// Interrupts receives when the client sends an interrupt as a signal or a
 	// break, instead of typing it.
 	Interrupts <-chan struct{}
+	// Forward is where a forwarded channel goes; nil for a session. Then Channel is
+	// the client's connection in its own protocol, and User, PTY, Term, Window,
+	// Command, Env and Interrupts say nothing. The end of what Channel has to read
+	// means that the client's program will send no more: it may still read, or be
+	// gone. Writes to Channel must come one after another. A read that still waits
+	// when Serve returns ends with the channel.
+	Forward *Forward
+}
+
+// Forward is a connection that a client wants forwarded (RFC 4254, section 7.2),
+// all of it as the client says.
+type Forward struct {
+	Host string // letters, digits, ".", "-" and "_", at most 253 of them
+	Port uint32 // 1 to 65535
+	// From is who connected to the client, host and port; for the record only.
+	From string
+}
+
+// String is host and port, for the log.
+func (f *Forward) String() string {
+	return net.JoinHostPort(f.Host, strconv.FormatUint(uint64(f.Port), 10))
 }
 
 // Causes that end a session, for the person to read.
@@ -265,7 +299,7 @@ func (d *Server) accept(ctx context.Context, l net.Listener) error {
 // drain ends what is left.
 func (d *Server) drain() error {
 	d.stopping.Store(true)
-	d.closeConns(func(c *conn) bool { return c.sessions.Load() == 0 })
+	d.closeConns(func(c *conn) bool { return c.sessions.Load()+c.forwards.Load() == 0 })
 	if !d.wait(d.c.Limits.Drain, func() bool { return len(d.visits) == 0 }) {
 		d.mu.Lock()
 		for v := range d.visits {

@@ -64,6 +64,14 @@ func (r *recorder) Output(p []byte) error {
 	return r.fail
 }
 
+func (r *recorder) Flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fail
+}
+
+func (r *recorder) Note(p []byte) error { return r.Output(p) }
+
 func (r *recorder) Resize(w, h int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

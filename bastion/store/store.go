@@ -1,5 +1,5 @@
 // Package store keeps the bastion's state in one bbolt file. It is the only
-// package that knows bbolt; others see [Tx], whose five operations any ordered
+// package that knows bbolt; others see [Tx], whose operations any ordered
 // key-value store with serialisable transactions can offer.
 package store
 
@@ -34,6 +34,8 @@ type Tx interface {
 	ScanBack(bucket string, from []byte, f func(k, v []byte) (bool, error)) error
 	// Next returns the next number of the bucket's own sequence, from 1.
 	Next(bucket string) (uint64, error)
+	// Take takes so many numbers of the sequence at once, and returns the first.
+	Take(bucket string, n uint64) (uint64, error)
 }
 
 // ErrClosed is returned after Close.
@@ -42,6 +44,10 @@ var ErrClosed = errors.New("the store is closed")
 // DB is an open store. It is safe for concurrent use.
 type DB struct {
 	bolt *bbolt.DB
+
+	// held is held for reading while the store must stay open.
+	held sync.RWMutex
+	shut bool // guarded by held
 
 	mu      sync.Mutex // guards what follows
 	waiting []*update
@@ -92,7 +98,21 @@ func (db *DB) Close() error {
 	db.mu.Lock()
 	db.closed = true
 	db.mu.Unlock()
+	db.held.Lock()
+	db.shut = true
+	db.held.Unlock()
 	return db.bolt.Close()
+}
+
+// Hold runs f while the store is open and stays so, and with it locked against
+// other processes. It costs next to nothing. f must not close the store.
+func (db *DB) Hold(f func() error) error {
+	db.held.RLock()
+	defer db.held.RUnlock()
+	if db.shut {
+		return ErrClosed
+	}
+	return f()
 }
 
 // View runs f in a read transaction. Keep it short: an old reader makes the file grow.
@@ -213,12 +233,15 @@ func (t tx) Delete(bucket string, key []byte) error {
 	return b.Delete(key)
 }
 
-func (t tx) Next(bucket string) (uint64, error) {
+func (t tx) Next(bucket string) (uint64, error) { return t.Take(bucket, 1) }
+
+func (t tx) Take(bucket string, n uint64) (uint64, error) {
 	b, err := t.bucket(bucket)
 	if err != nil {
 		return 0, err
 	}
-	return b.NextSequence()
+	first := b.Sequence() + 1
+	return first, b.SetSequence(first - 1 + n)
 }
 
 func (t tx) Scan(bucket string, from []byte, f func(k, v []byte) (bool, error)) error {

@@ -193,3 +193,70 @@ func BenchmarkUpdate(b *testing.B) {
 		})
 	}
 }
+
+// Numbers that are taken together are nobody else's.
+func TestTake(t *testing.T) {
+	db := open(t)
+	taken := map[uint64]bool{}
+	for i := range 20 {
+		if err := db.Update(func(tx store.Tx) error {
+			n := uint64(i % 4)
+			first, err := tx.Take("n", n)
+			if err != nil {
+				return err
+			}
+			next, err := tx.Next("n")
+			if err != nil {
+				return err
+			}
+			if next != first+n {
+				t.Errorf("%d numbers from %d, and then %d", n, first, next)
+			}
+			for k := first; k <= next; k++ {
+				if taken[k] {
+					t.Errorf("%d is taken twice", k)
+				}
+				taken[k] = true
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.View(func(tx store.Tx) error {
+		_, err := tx.Take("n", 1)
+		return err
+	}); err == nil {
+		t.Error("a read transaction took a number")
+	}
+}
+
+// While somebody holds the store, it does not close.
+func TestHold(t *testing.T) {
+	dir := t.TempDir()
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, release, closed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	done := make(chan error, 1)
+	go func() { done <- db.Hold(func() error { close(held); <-release; return nil }) }()
+	<-held
+	go func() { closed <- db.Close() }()
+	if other, err := store.Open(dir); err == nil { // waits for a second
+		t.Error("a store that is held was opened again")
+		_ = other.Close()
+	}
+	select {
+	case err := <-closed:
+		t.Errorf("closed while it was held: %v", err)
+	default:
+	}
+	close(release)
+	if err := errors.Join(<-done, <-closed); err != nil {
+		t.Error(err)
+	}
+	if err := db.Hold(func() error { t.Error("held after it was closed"); return nil }); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("after closing: %v", err)
+	}
+}

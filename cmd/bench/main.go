@@ -4,23 +4,77 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
+	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
 
 func main() {
-	binary := flag.String("sallyport", "bin/sallyport", "the program to measure")
-	rounds := flag.Int("rounds", 5, "how often each pair is measured, in turns")
-	only := flag.String("only", "", "logins, memory, echo or sql; empty means all")
+	o := wireOptions{}
+	flag.StringVar(&o.binary, "sallyport", "bin/sallyport", "the program to measure")
+	rounds := flag.Int("rounds", 0, "how often each pair is measured, in turns; 0: 5, and 2 for wire")
+	only := flag.String("only", "", "logins, memory, echo, sql or wire, or a part of it: wire/connect, wire/memory, wire/rows, wire/copy, wire/tps, wire/analysis; empty means all of these. compat, compat/pgx or compat/node runs other clients' tests instead")
+	brief := flag.Bool("short", false, "wire: small sizes and one round, to see that it works")
+	ways := flag.String("ways", strings.Join([]string{direct, throughSSH, bouncer, sallyport}, ","), "wire: what to compare")
+	flag.BoolVar(&o.plain, "plain", false, "wire: no TLS to the database")
+	flag.IntVar(&o.seconds, "seconds", 2, "wire: of one run of pgbench")
+	flag.IntVar(&o.scale, "scale", 50, "wire: of pgbench's tables")
+	flag.IntVar(&o.rows, "rows", 1_000_000, "wire: of the SELECT")
+	flag.IntVar(&o.copyMiB, "copy", 1024, "wire: MiB of COPY out; COPY in takes a quarter")
+	flag.StringVar(&o.json, "json", "", "wire: also write the figures to this file")
+	node := flag.String("node-postgres", os.Getenv("NODE_POSTGRES"), "compat: a checkout of node-postgres; empty: it is cloned")
+	tests := flag.String("tests", "", "compat: only these, by the beginning of their names, separated by commas, such as pgconn.TestConnPing")
 	flag.Parse()
-	if err := run(*binary, *rounds, *only); err != nil {
+	// What was started is stopped, also when somebody has seen enough.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second time ends it at once
+	if suite, ok := strings.CutPrefix(*only, "compat"); ok {
+		if err := compat(ctx, o.binary, *node, strings.TrimPrefix(suite, "/"), *tests); err != nil {
+			fmt.Fprintln(os.Stderr, "compat:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	o.ways, o.rounds = strings.Split(*ways, ","), cmp.Or(*rounds, 2)
+	if *brief {
+		o.rounds = cmp.Or(*rounds, 1)
+		given := map[string]bool{}
+		flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		for name, v := range map[string]struct {
+			to    *int
+			small int
+		}{"seconds": {&o.seconds, 1}, "scale": {&o.scale, 10}, "rows": {&o.rows, 100_000}, "copy": {&o.copyMiB, 32}} {
+			if !given[name] {
+				*v.to = v.small
+			}
+		}
+	}
+	if err := run(ctx, o, cmp.Or(*rounds, 5), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func run(ctx context.Context, o wireOptions, rounds int, only string) error {
+	part, rest, _ := strings.Cut(only, "/")
+	if part != "wire" {
+		if err := sessions(ctx, o.binary, rounds, only); err != nil {
+			return err
+		}
+	}
+	if part != "wire" && part != "" {
+		return nil
+	}
+	o.part = rest
+	return wire(ctx, o)
 }
 
 // row is one comparison. Ratio is how much better we are: above 1 is better.
@@ -30,7 +84,8 @@ type row struct {
 	goal             string
 }
 
-func run(binary string, rounds int, only string) error {
+// sessions compares what people do at a terminal and what scripts do with a session.
+func sessions(ctx context.Context, binary string, rounds int, only string) error {
 	dir, err := os.MkdirTemp("", "sallyport-bench-")
 	if err != nil {
 		return err
@@ -58,12 +113,18 @@ func run(binary string, rounds int, only string) error {
 		if only != "" && only != m.name {
 			continue
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		fmt.Fprintln(os.Stderr, "measuring", m.name)
 		r, err := m.f(us, base, rounds)
 		if err != nil {
 			return fmt.Errorf("measuring %s: %w", m.name, err)
 		}
 		rows = append(rows, r...)
+	}
+	if rows == nil {
+		return fmt.Errorf("there is no part %q: choose of logins, memory, echo, sql, wire", only)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "what\tsallyport\tbaseline\tratio (above 1 is better)\tgoal")
@@ -76,5 +137,5 @@ func run(binary string, rounds int, only string) error {
 func median[T float64 | time.Duration](xs []T) T {
 	xs = slices.Clone(xs)
 	slices.Sort(xs)
-	return xs[len(xs)/2]
+	return (xs[(len(xs)-1)/2] + xs[len(xs)/2]) / 2
 }

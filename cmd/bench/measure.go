@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -338,35 +337,16 @@ func (w *watcher) until(text string) error {
 // statements compares the time of one small statement: piped into `ssh bastion
 // sql`, with policy, mask and recording, and into psql through sshd's tunnel.
 func statements(us *bastion, base *sshd, rounds int) ([]row, error) {
-	ssh := func(addr, user string, options []string, command ...string) *exec.Cmd {
-		host, port, _ := net.SplitHostPort(addr)
-		args := append([]string{"-F", "none", "-p", port, "-i", us.keyFile, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
-			"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-c", "aes128-gcm@openssh.com"}, options...)
-		return exec.Command("ssh", append(append(args, user+"@"+host), command...)...)
-	}
 	u, err := url.Parse(us.url)
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	tunnel, err := forward(base.addr, base.user, us.keyFile, u.Host)
 	if err != nil {
 		return nil, err
 	}
-	tunnelPort := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	tunnel := ssh(base.addr, base.user, []string{"-N", "-L", fmt.Sprintf("127.0.0.1:%d:%s", tunnelPort, u.Host)})
-	if err := tunnel.Start(); err != nil {
-		return nil, err
-	}
-	defer func() { tunnel.Process.Kill(); tunnel.Wait() }()
-	for range 100 {
-		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", tunnelPort)); err == nil {
-			c.Close()
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	u.Host = fmt.Sprintf("127.0.0.1:%d", tunnelPort)
+	defer tunnel.stop()
+	u.Host = tunnel.addr
 
 	one := func(cmd *exec.Cmd) (time.Duration, error) {
 		cmd.Stderr = nil
@@ -402,7 +382,7 @@ func statements(us *bastion, base *sshd, rounds int) ([]row, error) {
 	}
 	var ours, theirs []time.Duration
 	for range rounds {
-		o, err := one(ssh(us.addr, "bench", nil, "sql --csv shop-staging"))
+		o, err := one(sshClient(us.addr, "bench", us.keyFile, nil, "sql --csv shop-staging"))
 		if err != nil {
 			return nil, fmt.Errorf("sallyport: %w", err)
 		}

@@ -86,35 +86,35 @@ func TestSecretsAreNotKept(t *testing.T) {
 	}
 }
 
-// The policy can be read again while the bastion runs; a broken one changes nothing.
+// The policy file changes nothing while the bastion runs, sound or broken; a policy
+// that others approved does at once.
 func TestReload(t *testing.T) {
-	c := opens(t)
-	c.known(t, "alice")
-	path := filepath.Join(c.Dir, "policy.yaml")
-	good, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	c := governed(t)
+	c.known(t, "alice", "rita", "ben")
+	stricter := strings.Replace(governedPolicy(), "fresh: 8h", "fresh: 1ns", 1)
+	read := "sql --csv shop-production select 1 as one"
+	for _, text := range []string{stricter, "version: 1\nroels: {}\n", ""} {
+		if err := os.WriteFile(filepath.Join(c.Dir, "policy.yaml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c.server.reload()
+		if r := c.runs(t, "alice", read); r.code != 0 || r.out != "one\n1\n" {
+			t.Errorf("after the file was changed: %s", r)
+		}
 	}
-	read := "sql --csv shop-production select 1 as one"
 
-	write(strings.Replace(string(good), "fresh: 8h", "fresh: 1ns", 1))
+	propose := c.ssh("alice", "policy propose --reason 'fresh sign-ins' --wait 100ms")
+	number := requestNumber(t, execute(t, stricter, propose...))
+	for _, who := range []string{"rita", "ben"} {
+		if r := c.runs(t, who, "approve "+number); r.code != 0 {
+			t.Errorf("%s approves: %s", who, r)
+		}
+	}
+	if r := execute(t, stricter, propose...); r.code != 0 {
+		t.Errorf("an approved policy: %s", r)
+	}
 	if r := c.runs(t, "alice", read); r.code != 3 || !strings.Contains(r.err, "ssh bastion login") {
 		t.Errorf("an old sign-in: %s", r)
-	}
-	write("version: 1\nroels: {}\n")
-	if r := c.runs(t, "alice", read); r.code != 3 {
-		t.Errorf("after a broken policy: %s", r)
-	}
-	write(string(good))
-	if r := c.runs(t, "alice", read); r.code != 0 || r.out != "one\n1\n" {
-		t.Errorf("after the good one: %s", r)
 	}
 
 	p := c.sits(t, "alice", 100, 30, "login")

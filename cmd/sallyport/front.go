@@ -26,7 +26,8 @@ func (s *server) newFront() error {
 	l := s.config.Limits
 	var err error
 	s.front, err = sshd.New(sshd.Config{
-		HostKeys: s.keys, Identities: s.keeper, Start: s.start, Serve: s.visit, Log: s.log, Now: time.Now,
+		HostKeys: s.keys, Identities: s.keeper, Forward: s.forward,
+		Start: s.start, Serve: s.visit, Log: s.log, Now: time.Now,
 		Limits: sshd.Limits{Handshake: l.Handshake, Login: l.Login, Waiting: l.Waiting, WaitingEach: l.WaitingPerAddress,
 			Channels: l.Sessions, Tries: l.Attempts, KeepAlive: l.Keepalive, Idle: l.Idle, Longest: l.Longest},
 	})

@@ -38,7 +38,8 @@ var reasons = []struct {
 	{"bastion/policy", []string{"bastion$", "bastion/mask", "bastion/policy"}, "policy is pure: a decision must not depend on the world"},
 	{"bastion/approval", []string{"bastion$", "bastion/store", "bastion/approval"}, "approval decides by what it is told"},
 	{"bastion/vault", []string{"bastion$", "bastion/vault"}, "credentials are seen by nobody else"},
-	{"tui", []string{"bastion$", "bastion/mask", "tui"}, "screens see sessions and frames, never targets or recordings"},
+	{"bastion/task", []string{"bastion$", "bastion/approval", "bastion/store", "bastion/task"}, "a task is run through sessions and nothing else"},
+	{"tui", []string{"bastion$", "bastion/mask", "bastion/task$", "tui"}, "screens see sessions and frames, never targets or recordings"},
 	{"connectors", []string{"bastion$", "bastion/mask", "connectors"}, "a connector sees no user and no recorder"},
 	{"recordings", []string{"bastion$", "bastion/mask", "bastion/store", "recordings"}, "recordings see what was shown"},
 }

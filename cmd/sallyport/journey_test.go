@@ -25,7 +25,7 @@ func TestMainJob(t *testing.T) {
 	alice.types("/")
 	alice.sees(`(?m)^ */`)
 	alice.types("production")
-	alice.sees(`1 of 2`)
+	alice.sees(`1 of 3`)
 	alice.types("\r")
 	alice.sees(`shop-production=>`)
 	alice.types("select id, name, email, phone from customers where id = 7;\r")
@@ -74,7 +74,7 @@ func TestMainJob(t *testing.T) {
 		t.Fatalf("the update did not run: %s", got)
 	}
 	alice.types("\x04")
-	alice.sees(`1 of 2 targets`)
+	alice.sees(`1 of 3 targets`)
 	alice.types("\x1b")
 	alice.sees(`shop-staging`)
 	alice.types("q")
@@ -151,7 +151,7 @@ func TestScripts(t *testing.T) {
 		{"alice", "whoami --json", 0, `"groups":\["deployers"\]`, `^$`},
 		{"alice", "targets", 0, `shop-production.*\n.*shop-staging|shop-staging.*\n.*shop-production`, `^$`},
 		{"alice", "targets --json", 0, `"name":"shop-staging"`, `^$`},
-		{"axel", "targets", 0, `^$`, `your roles give no targets`},
+		{"axel", "targets", 0, `^.*\n?policy .*\n$`, ``},
 		{"alice", "help", 0, `recordings`, `^$`},
 		{"alice", "help sql", 0, `^sql`, `^$`},
 		{"alice", "sql shop-staging 'select id, name, email from customers where id = 7'", 0, `7 \| Grace Hoffmann \| g\*\*\*@example\.com`, `1 row.*masked: email`},

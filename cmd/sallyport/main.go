@@ -21,6 +21,8 @@ const usage = `sallyport: a bastion that people reach with plain ssh
   sallyport serve [--config FILE]                run the bastion
   sallyport check [--config FILE]                validate configuration and policy
   sallyport check --explain WHO@TARGET TEXT      say what would happen, and which rule decides
+  sallyport scan  TARGET [--config FILE] [--sample N] [--schema S] [--all]
+                                                 propose labels for sensitive columns
   sallyport sign-in ADDRESS                      sign in at the demo's provider without a browser
   sallyport version
 `
@@ -51,6 +53,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		err = runDemo(ctx, args, out, errs)
 	case "check":
 		err = check(args, out)
+	case "scan":
+		err = scan(ctx, args, out)
 	case "sign-in":
 		err = signIn(ctx, args, in, out)
 	case "version":

@@ -27,9 +27,11 @@ import (
 	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/config"
 	"github.com/sallyport/sallyport/bastion/identity"
+	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/policy"
 	"github.com/sallyport/sallyport/bastion/sshd"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/task/ledger"
 	"github.com/sallyport/sallyport/bastion/vault"
 	"github.com/sallyport/sallyport/connectors"
 	"github.com/sallyport/sallyport/recordings"
@@ -37,7 +39,7 @@ import (
 	"github.com/sallyport/sallyport/tui/command"
 )
 
-// serve runs the bastion until ctx ends. SIGHUP reads the policy again.
+// serve runs the bastion until ctx ends.
 func serve(ctx context.Context, args []string, errs io.Writer) error {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	path := fs.String("config", defaultConfig, "configuration file")
@@ -67,26 +69,33 @@ type server struct {
 	log     *slog.Logger
 	db      *store.DB
 	policy  *livePolicy
+	law     law
 	keeper  *identity.Keeper
 	archive *recordings.Archive
 	votes   *approval.Service
+	tasks   *ledger.Ledger
 	vault   *vault.Vault
 	keys    []ssh.Signer
 	front   *sshd.Server
+	sweeper sweeper
+	notes   *notify.Outbox
+	// connectors are one of each kind, for all sessions.
+	connectors []bastion.Connector
 }
 
 // open reads the files and the state, and puts a bastion together that does not
 // listen yet.
 func open(path string, log *slog.Logger) (s *server, err error) {
-	f, err := load(path, pseudonymKey)
+	c, warnings := configuration(path)
+	if err := warnings.Err(); err != nil || c == nil {
+		return nil, err
+	}
+	key, err := pseudonymKey(c.State)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range f.warnings {
-		log.Warn(w.String())
-	}
-	s = &server{config: f.config, log: log, policy: &livePolicy{}}
-	s.policy.Store(f.policy)
+	s = &server{config: c, log: log, policy: &livePolicy{}, connectors: connectors.All()}
+	s.warn(warnings)
 	if s.db, err = store.Open(s.config.State); err != nil {
 		return nil, err
 	}
@@ -95,18 +104,31 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 			err = errors.Join(err, s.db.Close())
 		}
 	}()
-	if s.archive, err = recordings.New(s.db, filepath.Join(s.config.State, "spool"), time.Now); err != nil {
+	if s.archive, err = recordings.New(recordings.Config{
+		DB: s.db, Dir: filepath.Join(s.config.State, "spool"), Now: time.Now, Sync: s.config.Recordings.Sync == config.SyncAlways,
+	}); err != nil {
 		return nil, err
 	}
 	if s.keeper, err = s.newKeeper(); err != nil {
 		return nil, err
 	}
-	s.votes, err = approval.New(approval.Config{DB: s.db, Append: recordings.Append, Roles: s.policy.Roles,
-		Known: s.keeper.Known, People: s.keeper.People, Now: time.Now})
+	s.law.live, s.law.people = s.policy, s.keeper.People
+	if err = s.enact(key); err != nil {
+		return nil, err
+	}
+	if s.notes, err = notify.New(notify.Config{DB: s.db, Log: log, Name: s.config.Name,
+		Address: s.config.Notify.Address, Channels: s.config.Notify.Channels}); err != nil {
+		return nil, err
+	}
+	s.votes, err = approval.New(approval.Config{Notify: s.tell, DB: s.db, Append: recordings.Append, Roles: s.policy.Roles,
+		Known: s.keeper.Known, People: s.keeper.People, Now: time.Now, Task: s.follow})
 	if err != nil {
 		return nil, err
 	}
-	s.vault = vault.New(s.config.Credentials())
+	if err = s.newTasks(); err != nil {
+		return nil, err
+	}
+	s.vault = vault.New(credentials(s.config))
 	return s, s.newFront()
 }
 
@@ -146,12 +168,18 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 		s.log.Error("a recording cannot be started", "error", err)
 		return nil, bastion.ErrRecorder
 	}
+	votes := &proposer{Approvals: s.votes, law: &s.law, session: id, origin: v.Origin}
 	c := bastion.Config{
-		ID: id, Identity: v.Identity, Origin: v.Origin, Channel: v.Channel, Term: v.Term, Window: v.Window,
-		Targets: s.config.BastionTargets(), Connectors: connectors.All(), Policy: s.policy, Approvals: s.votes,
+		ID: id, Identity: v.Identity, Origin: v.Origin, Go: s.front.Go, Term: v.Term, Window: v.Window,
+		Targets: targets(s.config), Connectors: votes.connectors(s.connectors), Policy: s.policy, Approvals: votes,
 		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Now: time.Now,
 	}
-	if v.Identity.Kind == bastion.Person {
+	if v.Forward != nil {
+		c.Native = v.Channel
+	} else {
+		c.Channel = v.Channel
+	}
+	if v.Identity.Kind == bastion.Person && v.Forward == nil {
 		c.SignIn = func(ctx context.Context, show func(bastion.SignInPrompt) error) (bastion.Identity, error) {
 			return s.keeper.SignIn(ctx, v.Origin, show)
 		}
@@ -160,12 +188,20 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 	if err != nil {
 		return nil, errors.Join(err, rec.Close())
 	}
+	s.sweeper.add(session)
 	return session, nil
 }
 
 // visit serves a session until the person leaves, and returns the exit code.
 func (s *server) visit(session *bastion.Session, v sshd.Visitor) int {
-	o := command.Options{PTY: v.PTY, Cast: recordings.Cast, Text: recordings.Text}
+	if v.Forward != nil {
+		if err := session.Forward(session.Context(), v.Forward.Host, v.Forward.Port); err != nil {
+			s.log.Info("a native client's session ended with an error", "session", session.ID(), "error", err)
+			return command.Code(err)
+		}
+		return 0
+	}
+	o := command.Options{PTY: v.PTY, Cast: recordings.Cast, Text: recordings.Text, Tasks: s.tasks}
 	if v.HasCommand {
 		return command.Run(session, v.Command, o)
 	}
@@ -175,6 +211,11 @@ func (s *server) visit(session *bastion.Session, v sshd.Visitor) int {
 	}
 	err := tui.Run(session, tui.Options{NoColor: v.Env["NO_COLOR"] != "", Target: target, Notice: notice})
 	return command.Code(err)
+}
+
+// forward says whether somebody may open a forwarded connection at all.
+func (s *server) forward(who bastion.Identity, _ bastion.Origin, f sshd.Forward) error {
+	return bastion.Reachable(s.policy, targets(s.config), s.connectors, who, f.Host, f.Port)
 }
 
 // destination reads the user part of `ssh USER@bastion`: the name of a target
@@ -213,18 +254,29 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 			}
 		}
 	}()
-	return s.front.Serve(ctx, l)
+	changed, unwatch := s.votes.Watch()
+	defer unwatch()
+	go s.sweeper.run(ctx, changed) // ends with ctx
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	told := make(chan struct{})
+	go func() { // ends with stop, below
+		defer close(told)
+		if err := s.notes.Run(running); err != nil {
+			s.log.Error("notifications have ended", "error", err)
+		}
+	}()
+	err := s.front.Serve(ctx, l)
+	stop()
+	<-told // before the store is closed
+	return err
 }
 
-// reload reads the policy again. A policy with an error changes nothing.
+// reload changes nothing, because nobody may change the policy alone: it tells how
+// to propose what is in the file.
 func (s *server) reload() {
-	f, err := load(s.config.File, pseudonymKey)
-	if err != nil {
-		s.log.Error("the policy stays as it was", "error", err)
-		return
-	}
-	s.policy.Store(f.policy)
-	s.log.Info("the policy was read again; other changes need a restart", "warnings", len(f.warnings))
+	v, _ := s.law.charter.Active()
+	s.log.Info("the policy stays as it is; it changes by proposals alone, and other changes need a restart", "version", v.Number)
+	s.compare()
 }
 
 // Close closes the state.
@@ -252,3 +304,9 @@ func newID() string {
 	}
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b)[:12])
 }
+
+func (p *livePolicy) Terms(i bastion.Identity, t bastion.Target) []bastion.Terms {
+	return p.Load().Terms(i, t)
+}
+
+func (p *livePolicy) Conflict(i bastion.Identity) error { return p.Load().Conflict(i) }

@@ -24,6 +24,30 @@ type Setup struct {
 	Labels []mask.Label
 	// Decide answers for policy; nil allows everything.
 	Decide func(bastion.Operation) bastion.Effect
+	// Trust allows what uses hidden columns other than by showing them, which is
+	// refused otherwise, as by policy.
+	Trust bool
+	// Forget keeps no record, for tests that measure memory.
+	Forget bool
+	// Approvals keeps requests; nil refuses to.
+	Approvals bastion.Approvals
+	// Person is who it is; alice if it is empty.
+	Person string
+}
+
+func (s Setup) approvals() bastion.Approvals {
+	if s.Approvals == nil {
+		return refusing{}
+	}
+	return s.Approvals
+}
+
+func (s Setup) identity() bastion.Identity {
+	name := s.Person
+	if name == "" {
+		name = "alice"
+	}
+	return bastion.Identity{Issuer: "https://idp.test", Subject: name, Kind: bastion.Person, Name: name, Email: name + "@shop.example"}
 }
 
 // Session is a bastion's session of one person who has one target open, with a
@@ -57,11 +81,10 @@ func begin(s Setup) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	who := bastion.Identity{Issuer: "https://idp.test", Subject: "alice", Kind: bastion.Person, Name: "alice"}
-	rec := &record{}
+	rec := &record{forget: s.Forget}
 	inner, err := bastion.NewSession(context.Background(), bastion.Config{
-		ID: "s-test", Identity: who, Channel: &channel{}, Targets: bastion.Targets{s.Target},
-		Connectors: []bastion.Connector{s.Connector}, Policy: policy{rules, s.Decide}, Approvals: refusing{},
+		ID: "s-test", Identity: s.identity(), Channel: &channel{}, Targets: bastion.Targets{s.Target},
+		Connectors: []bastion.Connector{s.Connector}, Policy: policy{rules, s.Decide, s.Trust}, Approvals: s.approvals(),
 		Identities: identities{}, Secrets: secrets{s.Secret}, Recorder: rec, Archive: empty{}, Now: time.Now,
 	})
 	if err != nil {
@@ -139,23 +162,37 @@ func (s *Session) Recorded() string {
 
 // record keeps events in memory.
 type record struct {
-	mu     sync.Mutex
+	forget bool
+	mu     sync.Mutex // guards the rest
 	events []bastion.Event
+	notes  []byte
 }
 
 func (r *record) Event(e bastion.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events = append(r.events, e)
+	if !r.forget {
+		r.events = append(r.events, e)
+	}
 	return nil
 }
-func (*record) Output([]byte) error   { return nil }
+func (*record) Flush() error        { return nil }
+func (*record) Output([]byte) error { return nil }
+func (r *record) Note(p []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.forget {
+		r.notes = append(r.notes, p...)
+	}
+	return nil
+}
 func (*record) Resize(int, int) error { return nil }
 func (*record) Close() error          { return nil }
 
 type policy struct {
 	rules  mask.Rules
 	decide func(bastion.Operation) bastion.Effect
+	trust  bool
 }
 
 // Decide refuses what the setup says and what probes hidden columns, as policy does.
@@ -165,7 +202,7 @@ func (p policy) Decide(_ bastion.Identity, op bastion.Operation) bastion.Decisio
 		d.Effect = p.decide(op)
 	}
 	for _, x := range op.Intent().Probes {
-		if p.rules.Source(x.Column) == mask.Clear || x.Equality && p.rules.Lookup(x.Column) {
+		if p.trust || p.rules.Source(x.Column) == mask.Clear || x.Equality && p.rules.Lookup(x.Column) {
 			continue
 		}
 		d.Effect, d.Reason = bastion.Deny, "uses the hidden column "+x.Column
@@ -252,4 +289,15 @@ func Open(t testing.TB, s Setup) error {
 		t.Error(cerr)
 	}
 	return err
+}
+
+func (policy) Terms(bastion.Identity, bastion.Target) []bastion.Terms { return nil }
+func (policy) Conflict(bastion.Identity) error                        { return nil }
+
+func (refusing) FileAccess(context.Context, bastion.AccessQuestion) (bastion.Request, error) {
+	return bastion.Request{}, bastion.ErrNotFound
+}
+func (refusing) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) { return nil, nil }
+func (refusing) Revoke(context.Context, bastion.Ballot) (bastion.Request, error) {
+	return bastion.Request{}, bastion.ErrNotFound
 }

@@ -73,7 +73,7 @@ const describe = `SELECT s."Relation", s."Column", s."Type", s."Nullable", s."De
 	WHERE %[1]s) s ORDER BY s."Relation", s.part, s.place, s."Column"`
 
 // Command implements [bastion.Conn].
-func (c *Conn) Command(line string) (text string, ok bool, err error) {
+func (c *reading) Command(line string) (text string, ok bool, err error) {
 	fields := strings.Fields(strings.TrimRight(strings.TrimSpace(line), "; \t"))
 	if len(fields) == 0 {
 		return "", false, nil

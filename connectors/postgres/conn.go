@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,60 +18,19 @@ import (
 	"github.com/sallyport/sallyport/connectors/postgres/lineage"
 )
 
-// Conn implements [bastion.Conn]: one session on a target. Statements run on the
-// main connection. A side connection with the same credential, opened when it is
-// first needed, reads the catalog and plans previews.
+// Conn implements [bastion.Conn]: one session on a target, for people. Statements
+// run one after the other.
 type Conn struct {
-	target bastion.Target
-	config *pgconn.Config
-
+	reading
 	main *pgconn.PgConn // Do owns it, which is never called twice at once
 	out  *bastion.Sink  // of the running Do, for notices
 	told error          // why a notice could not be passed on
-
-	// What the session's statements mean, as of the last Do.
-	mu          sync.Mutex // guards this group
-	session     lineage.Session
-	schemas     []string          // of the session's search path, in order
-	prepared    map[string]string // PREPARE statements by name
-	cursors     map[string]cursor // DECLARE statements by name
-	uncommitted bool              // the schema may have been changed in a transaction
-	stale       bool              // the schema may have been changed: look again
-
-	sideMu      sync.Mutex // guards this group, and is held while the side connection works
-	side        *pgconn.PgConn
-	closed      bool
-	reader      *lineage.Reader
-	snapshot    *catalog.Snapshot
-	system      bool // the snapshot holds system relations
-	fingerprint string
-	checked     time.Time
+	once sync.Once      // for Close
 }
 
-type cursor struct {
-	lineage.OpenCursor
-	hold bool
-}
-
-// fresh is how long the catalog is taken for unchanged by others.
-const fresh = time.Second
-
-// sessionQuery reads the settings that change what a text means.
-const sessionQuery = `SELECT pg_catalog.session_user, pg_catalog.current_user, pg_catalog.current_setting('search_path'),
-	pg_catalog.array_to_json(pg_catalog.current_schemas(true)), pg_catalog.concat_ws(' ',
-	'row_security=' || pg_catalog.current_setting('row_security'),
-	'session_replication_role=' || pg_catalog.current_setting('session_replication_role'),
-	'transform_null_equals=' || pg_catalog.current_setting('transform_null_equals'),
-	'datestyle=' || pg_catalog.quote_literal(pg_catalog.current_setting('datestyle')),
-	'intervalstyle=' || pg_catalog.current_setting('intervalstyle'),
-	'timezone=' || pg_catalog.quote_literal(pg_catalog.current_setting('timezone')))`
-
-// settle pins the search path to the schemas that the role's default means now,
-// so that a schema made later does not change what names mean, and reads the rest.
+// settle pins the search path and reads the session's settings.
 func (c *Conn) settle(ctx context.Context) error {
-	pin := `SELECT pg_catalog.set_config('search_path', COALESCE((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ')
-		FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) s), ''), false)`
-	if err := run(ctx, c.main, pin); err != nil {
+	if err := run(ctx, c.main, pinQuery); err != nil {
 		return err
 	}
 	return c.look(ctx)
@@ -81,30 +38,11 @@ func (c *Conn) settle(ctx context.Context) error {
 
 // look reads the session's settings on the main connection.
 func (c *Conn) look(ctx context.Context) error {
-	// session_user and current_user are keywords, and have no schema.
-	v, err := one(ctx, c.main, strings.NewReplacer("pg_catalog.session_user", "session_user", "pg_catalog.current_user", "current_user").Replace(sessionQuery))
+	v, err := one(ctx, c.main, sessionQuery)
 	if err != nil {
 		return err
 	}
-	if len(v) != 5 {
-		return errCatalog
-	}
-	var schemas []string
-	if err := json.Unmarshal([]byte(v[3]), &schemas); err != nil {
-		return errCatalog
-	}
-	shown := slices.Clone(schemas)
-	for i, s := range shown {
-		if strings.HasPrefix(s, "pg_temp_") { // each session has a number of its own
-			shown[i] = "pg_temp"
-		}
-	}
-	settings := fmt.Sprintf("database=%s user=%s role=%s search_path=%s schemas=%s %s",
-		c.config.Database, v[0], v[1], v[2], strings.Join(shown, ","), v[4])
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.schemas, c.session.Path, c.session.Settings = schemas, schemas, settings
-	return nil
+	return c.looked(v)
 }
 
 // Parse implements [bastion.Conn].
@@ -116,133 +54,7 @@ func (c *Conn) Parse(ctx context.Context, text string) (bastion.Intent, error) {
 	return r.Intent, nil
 }
 
-// read reads a text with the catalog as it is now.
-func (c *Conn) read(ctx context.Context, text string) (*lineage.Reading, error) {
-	c.sideMu.Lock()
-	defer c.sideMu.Unlock()
-	c.mu.Lock()
-	s := c.session
-	s.Uncommitted = c.uncommitted
-	s.Prepared = maps.Clone(c.prepared)
-	s.Cursors = make(map[string]lineage.OpenCursor, len(c.cursors))
-	for name, k := range c.cursors {
-		s.Cursors[name] = k.OpenCursor
-	}
-	stale := c.stale
-	c.stale = false
-	c.mu.Unlock()
-	if err := c.refresh(ctx, stale); err != nil {
-		return nil, err
-	}
-	r, err := c.reader.Read(text, s)
-	if err != nil {
-		return nil, err
-	}
-	if r.System && !c.system {
-		if err := c.load(ctx, true); err != nil {
-			return nil, err
-		}
-		r, err = c.reader.Read(text, s)
-	} else if r.Unknown {
-		before := c.snapshot
-		if err := c.refresh(ctx, true); err != nil {
-			return nil, err
-		}
-		if c.snapshot != before {
-			r, err = c.reader.Read(text, s)
-		}
-	}
-	return r, err
-}
-
-// refresh makes sure that the catalog is as the target's. The caller holds sideMu.
-func (c *Conn) refresh(ctx context.Context, now bool) error {
-	if c.reader != nil && !now && time.Since(c.checked) < fresh {
-		return nil
-	}
-	side, err := c.aside(ctx)
-	if err != nil {
-		return err
-	}
-	f, err := one(ctx, side, fingerprintQuery)
-	if err != nil && side.IsClosed() && ctx.Err() == nil {
-		// It idled for long, and somebody on the way forgot it.
-		if side, err = c.aside(ctx); err != nil {
-			return err
-		}
-		f, err = one(ctx, side, fingerprintQuery)
-	}
-	if err != nil {
-		return c.lost(ctx, err)
-	}
-	c.checked = time.Now()
-	if c.reader != nil && f[0] == c.fingerprint {
-		return nil
-	}
-	if err := c.load(ctx, c.system); err != nil {
-		return err
-	}
-	// What was read is at least as new as the fingerprint: if it is newer, it is
-	// read once more than needed.
-	c.fingerprint = f[0]
-	return nil
-}
-
-// load reads the catalog. The caller holds sideMu.
-func (c *Conn) load(ctx context.Context, system bool) error {
-	side, err := c.aside(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := readCatalog(ctx, side, c.snapshot, system)
-	if err != nil {
-		return c.lost(ctx, err)
-	}
-	c.snapshot, c.reader, c.system = s, lineage.NewReader(s), system
-	return nil
-}
-
-// aside returns the side connection. The caller holds sideMu.
-func (c *Conn) aside(ctx context.Context) (*pgconn.PgConn, error) {
-	if c.closed {
-		return nil, errClosed
-	}
-	if c.side != nil && !c.side.IsClosed() {
-		return c.side, nil
-	}
-	config := c.config.Copy()
-	config.RuntimeParams["application_name"] = applicationName(c.config.RuntimeParams["application_name"][:min(len(c.config.RuntimeParams["application_name"]), 55)] + " catalog")
-	// Nothing but pg_catalog, which is always searched: definitions come with
-	// schemas, and no function of a user can get in between.
-	config.RuntimeParams["search_path"] = ""
-	config.RuntimeParams["default_transaction_read_only"] = "on"
-	side, err := pgconn.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, reaching(ctx, err)
-	}
-	c.side = side
-	return side, nil
-}
-
 var errClosed = &bastion.TargetError{Summary: "the connection to the target is closed; open the target again", Lost: true}
-
-// lost drops the side connection after an error: the next use makes a new one.
-func (c *Conn) lost(ctx context.Context, err error) error {
-	if c.side != nil {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = c.side.Close(stop) // it is given up
-		c.side = nil
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	code := ""
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		code = pe.Code
-	}
-	return &bastion.TargetError{Code: code, Summary: "the target's catalog cannot be read, so nothing can be decided; try again"}
-}
 
 // Do implements [bastion.Conn].
 func (c *Conn) Do(ctx context.Context, p *bastion.Permit, in io.Reader, out *bastion.Sink) error {
@@ -359,39 +171,11 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 		c.hangUp()
 		return &bastion.TargetError{Summary: "the statement changed a setting by which the bastion reads texts, so the connection was closed; open the target again", Lost: true}
 	}
-	idle, broken := c.main.TxStatus() == 'I', c.main.TxStatus() == 'E'
-	c.mu.Lock()
-	if failure == nil {
-		if r.Prepares != "" {
-			c.prepared[r.Prepares] = text
-		}
-		if r.Declares != "" {
-			c.cursors[r.Declares] = cursor{lineage.OpenCursor{Text: text, Path: c.session.Path}, r.Hold}
-		}
+	c.ran(text, r, failure == nil)
+	if c.main.TxStatus() == 'I' {
+		c.idle()
 	}
-	switch {
-	case r.Forgets == "*":
-		clear(c.prepared)
-	case r.Forgets != "":
-		delete(c.prepared, r.Forgets)
-	}
-	if r.Closes == "*" {
-		clear(c.cursors)
-	}
-	if failure == nil {
-		delete(c.cursors, r.Closes)
-	}
-	if idle {
-		maps.DeleteFunc(c.cursors, func(_ string, k cursor) bool { return !k.hold })
-	}
-	schema := slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSchema[a.Verb] })
-	c.stale = c.stale || schema || c.uncommitted
-	c.uncommitted = !idle && (c.uncommitted || schema)
-	c.mu.Unlock()
-	// Whatever runs expressions that were kept earlier (cursors, defaults, checks,
-	// rules) may have changed a setting, though the text names none.
-	quiet := !r.Effects && !slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return !leavesSession[a.Verb] })
-	if quiet || broken {
+	if !unsettles(text, r) || c.main.TxStatus() == 'E' {
 		// In a broken transaction nothing runs but its end, which is looked at.
 		return nil
 	}
@@ -411,51 +195,25 @@ func (c *Conn) hangUp() {
 	_ = c.main.Close(ctx)
 }
 
-// Verbs after which the catalog is looked at anew, and those after which the
-// session's settings need not be, unless a function ran.
-var (
-	changesSchema = map[bastion.Verb]bool{lineage.Create: true, lineage.Alter: true, lineage.Drop: true, lineage.Define: true,
-		lineage.Grant: true, lineage.Extension: true, lineage.Foreign: true, lineage.Function: true, lineage.Call: true, lineage.Do: true,
-		lineage.ServerFile: true, lineage.Maintain: true}
-	leavesSession = map[bastion.Verb]bool{lineage.Select: true, lineage.Catalog: true, lineage.Explain: true, lineage.Lock: true}
-)
-
 // columns describes the answer. What the target says of a column's source can only
 // add to what was read.
 func (c *Conn) columns(fields []pgconn.FieldDescription, op bastion.Operation, r *lineage.Reading) []bastion.Column {
-	c.sideMu.Lock()
-	snapshot := c.snapshot
-	c.sideMu.Unlock()
-	decided := op.Intent().Outputs
+	var snapshot *catalog.Snapshot
+	if k := c.source.state.Load(); k != nil {
+		snapshot = k.snapshot
+	}
+	decided := op.Outputs()
 	out := make([]bastion.Column, len(fields))
 	for i, f := range fields {
-		col := bastion.Column{Name: f.Name, Type: typeName(snapshot, f.DataTypeOID), Numeric: numeric[f.DataTypeOID]}
-		var read []string
-		if len(decided) == len(fields) {
-			read = decided[i].Sources
-		}
-		if f.TableOID != 0 && f.TableAttributeNumber > 0 {
-			col.Source = unreadable
-			if rel := snapshot.RelationOf(f.TableOID); rel != nil {
-				for _, k := range rel.Columns {
-					if k.Number == int16(f.TableAttributeNumber) {
-						col.Source, col.Type = k.Sources[0], k.Type
-						for _, s := range k.Sources {
-							if !slices.Contains(read, s) {
-								col.Source = s
-							}
-						}
-					}
+		out[i] = bastion.Column{Name: f.Name, Type: typeName(snapshot, f.DataTypeOID), Numeric: numeric[f.DataTypeOID],
+			Source: origin(snapshot, decided, r, i, len(fields), f.TableOID, int16(f.TableAttributeNumber))}
+		if rel := snapshot.RelationOf(f.TableOID); rel != nil {
+			for _, k := range rel.Columns {
+				if k.Number == int16(f.TableAttributeNumber) {
+					out[i].Type = k.Type
 				}
-			} else if f.TableOID < catalog.FirstUserOID {
-				col.Source = "" // a system catalog, which the reading knows by name
 			}
 		}
-		// The reading of this moment may know more than the one that was decided upon.
-		if len(r.Intent.Outputs) != len(decided) || len(decided) == len(fields) && weaker(r.Intent.Outputs[i].Proven, decided[i].Proven, r.Intent.Outputs[i].Sources, read) {
-			col.Source = unreadable
-		}
-		out[i] = col
 	}
 	return out
 }
@@ -473,7 +231,7 @@ func (c *Conn) notice(n *pgconn.Notice) {
 	if c.out == nil || c.told != nil {
 		return
 	}
-	c.told = c.out.Notice(strings.ToLower(n.Severity) + ": " + n.Message)
+	c.told = c.out.Notice(strings.ToLower(n.Severity)+": "+n.Message, nil)
 }
 
 // Preview implements [bastion.Conn]: the planner's estimate.
@@ -482,35 +240,28 @@ func (c *Conn) Preview(ctx context.Context, p *bastion.Permit) (bastion.Preview,
 	if err != nil {
 		return bastion.Preview{}, err
 	}
-	r, err := c.read(ctx, op.Text())
-	if err != nil {
-		return bastion.Preview{}, err
-	}
-	c.mu.Lock()
-	uncommitted, path := c.uncommitted, c.schemas
-	c.mu.Unlock()
+	return c.preview(ctx, op)
+}
+
+// preview asks the planner, on a connection of its own.
+func (s *source) preview(ctx context.Context, op bastion.Operation, path []string) (bastion.Preview, error) {
+	rows := int64(-1)
+	err := s.with(ctx, func(c *pgconn.PgConn) (err error) {
+		rows, err = estimate(ctx, c, op, path)
+		return err
+	})
 	switch {
-	case r.Class != lineage.Plannable:
-		return bastion.Preview{Rows: -1, Note: "the target's planner has no estimate for statements of this kind"}, nil
-	case r.Effects:
-		return bastion.Preview{Rows: -1, Note: "not estimated: planning could run a function of the statement"}, nil
-	case uncommitted:
-		return bastion.Preview{Rows: -1, Note: "not estimated: the session's transaction has changed the schema"}, nil
+	case err == nil:
+		return bastion.Preview{Rows: rows, Note: "the planner's estimate; the true number may differ"}, nil
+	case ctx.Err() == nil && isServerError(err):
+		return bastion.Preview{Rows: -1, Note: "the target's planner gives no estimate for this statement"}, nil
 	}
-	c.sideMu.Lock()
-	defer c.sideMu.Unlock()
-	side, err := c.aside(ctx)
-	if err != nil {
-		return bastion.Preview{}, err
-	}
-	n, err := estimate(ctx, side, op.Text(), path)
-	if err != nil {
-		if _, ok := errors.AsType[*pgconn.PgError](err); ok && ctx.Err() == nil {
-			return bastion.Preview{Rows: -1, Note: "the target's planner gives no estimate for this statement"}, nil
-		}
-		return bastion.Preview{}, c.lost(ctx, err)
-	}
-	return bastion.Preview{Rows: n, Note: "the planner's estimate; the true number may differ"}, nil
+	return bastion.Preview{}, unread(ctx, err)
+}
+
+func isServerError(err error) bool {
+	_, ok := errors.AsType[*pgconn.PgError](err)
+	return ok
 }
 
 // plan is a node of EXPLAIN (FORMAT JSON).
@@ -521,7 +272,7 @@ type plan struct {
 }
 
 // estimate asks the planner in a transaction that can write nothing and ends soon.
-func estimate(ctx context.Context, c *pgconn.PgConn, text string, path []string) (rows int64, err error) {
+func estimate(ctx context.Context, c *pgconn.PgConn, op bastion.Operation, path []string) (rows int64, err error) {
 	quoted := make([]string, 0, len(path))
 	for _, s := range path {
 		if !strings.HasPrefix(s, "pg_temp_") {
@@ -538,14 +289,21 @@ func estimate(ctx context.Context, c *pgconn.PgConn, text string, path []string)
 	if err := c.ExecParams(ctx, "SELECT pg_catalog.set_config('search_path', $1, true)", [][]byte{[]byte(strings.Join(quoted, ", "))}, nil, nil, nil).Read().Err; err != nil {
 		return -1, err
 	}
-	v, err := one(ctx, c, "EXPLAIN (FORMAT JSON) "+text)
+	values, formats, types, err := readParams(op.Params().Bytes)
 	if err != nil {
 		return -1, err
+	}
+	result := c.ExecParams(ctx, "EXPLAIN (FORMAT JSON) "+op.Text(), values, types, formats, nil).Read()
+	if result.Err != nil {
+		return -1, result.Err
+	}
+	if len(result.Rows) != 1 || len(result.Rows[0]) != 1 {
+		return -1, errCatalog
 	}
 	var plans []struct {
 		Plan plan `json:"Plan"`
 	}
-	if err := json.Unmarshal([]byte(v[0]), &plans); err != nil || len(plans) != 1 {
+	if err := json.Unmarshal(result.Rows[0][0], &plans); err != nil || len(plans) != 1 {
 		return -1, errCatalog
 	}
 	top := plans[0].Plan
@@ -561,18 +319,11 @@ func estimate(ctx context.Context, c *pgconn.PgConn, text string, path []string)
 
 // Close implements [bastion.Conn].
 func (c *Conn) Close() error {
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
-	defer stop()
-	// A connection that does not close cleanly is gone all the same.
-	if c.main != nil {
-		_ = c.main.Close(ctx)
-	}
-	c.sideMu.Lock()
-	defer c.sideMu.Unlock()
-	c.closed = true
-	if c.side != nil {
-		_ = c.side.Close(ctx)
-		c.side = nil
-	}
+	c.once.Do(func() {
+		if c.main != nil {
+			discard(c.main)
+		}
+		c.source.leave()
+	})
 	return nil
 }

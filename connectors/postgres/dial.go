@@ -20,7 +20,7 @@ import (
 const maxMessage = 64 << 20
 
 // Dial implements [bastion.Connector].
-func (Connector) Dial(ctx context.Context, p *bastion.Permit) (bastion.Conn, error) {
+func (k Connector) Dial(ctx context.Context, p *bastion.Permit) (bastion.Conn, error) {
 	op, err := p.Use(bastion.ForDial)
 	if err != nil {
 		return nil, err
@@ -31,15 +31,15 @@ func (Connector) Dial(ctx context.Context, p *bastion.Permit) (bastion.Conn, err
 		return nil, err
 	}
 	user, password := p.Secret().Reveal()
-	c := &Conn{target: t, prepared: map[string]string{}, cursors: map[string]cursor{}}
-	if c.config, err = s.config(user, password, p.Label()); err != nil {
+	main, err := s.config(user, password, p.Label())
+	if err != nil {
 		return nil, err
 	}
-	main := c.config.Copy()
+	c := &Conn{reading: reading{target: t, database: main.Database, source: k.sources.of(t, main), cursors: map[string]cursor{}}}
 	main.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler { return &canceller{conn: conn} }
 	main.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { c.notice(n) }
 	if c.main, err = pgconn.ConnectConfig(ctx, main); err != nil {
-		return nil, reaching(ctx, err)
+		return nil, errors.Join(reaching(ctx, err), c.Close())
 	}
 	if err := c.settle(ctx); err != nil {
 		return nil, errors.Join(reaching(ctx, err), c.Close())

@@ -75,11 +75,16 @@ func failed(err error, class lineage.Class) error {
 	if !ok {
 		return &bastion.TargetError{Summary: "the connection to the target was lost; open the target again", Lost: true}
 	}
-	te := &bastion.TargetError{Code: pe.Code, Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position)}
+	return serverError(pe, class, nil)
+}
+
+// serverError is an error of the server's, and its own bytes for who may see them.
+func serverError(pe *pgconn.PgError, class lineage.Class, native []byte) *bastion.TargetError {
+	te := &bastion.TargetError{Code: pe.Code, Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position), Native: native}
 	switch {
 	case own(pe, class):
 		te.Summary, te.Detail = pe.Message, hints(pe)
-	case strings.HasPrefix(pe.Code, "23"):
+	case strings.HasPrefix(pe.Code, "23") && pe.Where == "": // a function may say anything
 		if pe.ConstraintName != "" {
 			te.Summary += " of constraint " + pe.ConstraintName
 		}

@@ -11,19 +11,18 @@ import (
 
 // Names implements [bastion.Conn]: schemas, tables, views, columns and functions
 // of users.
-func (c *Conn) Names(ctx context.Context) ([]bastion.Name, error) {
-	c.sideMu.Lock()
-	defer c.sideMu.Unlock()
-	if err := c.refresh(ctx, false); err != nil {
+func (c *reading) Names(ctx context.Context) ([]bastion.Name, error) {
+	k, err := c.source.current(ctx, false, false)
+	if err != nil {
 		return nil, err
 	}
 	var names []bastion.Name
-	for s := range c.snapshot.Schemas {
+	for s := range k.snapshot.Schemas {
 		if !catalog.System(s) {
 			names = append(names, bastion.Name{Kind: "schema", Name: s})
 		}
 	}
-	for r := range c.snapshot.Relations {
+	for r := range k.snapshot.Relations {
 		if catalog.System(r.Schema) || temporary(r.Schema) {
 			continue
 		}
@@ -39,7 +38,7 @@ func (c *Conn) Names(ctx context.Context) ([]bastion.Name, error) {
 			names = append(names, bastion.Name{Kind: "column", Parent: r.FullName(), Name: k.Name, Type: k.Type})
 		}
 	}
-	for f := range c.snapshot.AllFunctions {
+	for f := range k.snapshot.AllFunctions {
 		if !catalog.System(f.Schema) {
 			names = append(names, bastion.Name{Kind: "function", Parent: f.Schema, Name: f.Name, Type: f.Arguments})
 		}

@@ -16,8 +16,15 @@ import (
 	"github.com/sallyport/sallyport/connectors/postgres/lineage"
 )
 
-// Connector implements [bastion.Connector].
-type Connector struct{}
+// Connector implements [bastion.Connector] and [bastion.Proxy]. The zero Connector
+// works, but its sessions share nothing; make others with [New].
+type Connector struct {
+	sources *sources
+	clients *clients
+}
+
+// New makes a connector whose sessions share what is known of each target.
+func New() Connector { return Connector{&sources{}, &clients{}} }
 
 // Kind implements [bastion.Connector].
 func (Connector) Kind() string { return "postgres" }

@@ -34,6 +34,8 @@ type Options struct {
 	// Cast and Text write a recording as asciicast and as plain text.
 	Cast func(io.Writer, bastion.Replay) error
 	Text func(io.Writer, bastion.Replay) error
+	// Tasks keeps tasks; nil if this bastion has none.
+	Tasks Tasks
 }
 
 // verb is one command. Its doc is what help prints.
@@ -49,16 +51,22 @@ func verbs() []verb {
 	return []verb{
 		{"targets", "[--json]", "list the targets that you may use, and how", targets},
 		{"sql", "[--json|--csv] [--reason WHY] [--wait 10m] TARGET [SQL]", "run SQL, from the command or from standard input", sql},
-		{"request", "TARGET --reason WHY", "ask for access to a target that needs approval", request},
+		{"request", "TARGET [--bundle B] [--for 2h] [--from 22:30] [--window W] --reason WHY", "ask for access to a target; --terms lists what can be asked for", request},
+		{"break-glass", "TARGET [--bundle B] [--for 30m] --reason WHY", "take access in an emergency: alarms everybody, and is reviewed by somebody else", breakGlass},
 		{"requests", "[--all] [--mine] [--json] [NUMBER]", "list the requests that wait for you, or show one in full", requests},
 		{"approve", "NUMBER [--reason WHY]", "approve a request: exactly what it shows will run", approve},
 		{"deny", "NUMBER --reason WHY", "deny a request", deny},
-		{"revoke", "NUMBER", "take back a request of your own", revoke},
+		{"comment", "NUMBER WORDS", "say something about a request without deciding it", comment},
+		{"revoke", "NUMBER [--reason WHY]", "take back a request of your own, or end access that was granted", revoke},
 		{"recordings", "[--person P] [--target T] [--text S] [--since 24h] [--all] [--json]", "list recorded sessions", recordings},
 		{"play", "ID", "print what a recording showed, without its pauses", play},
 		{"cast", "ID", "write a recording as asciicast v2, for asciinema", cast},
 		{"text", "ID", "write a recording as a readable account", text},
 		{"events", "[--from N] [--session ID] [--json]", "list events: decisions, votes, results", events},
+		{"config", "psql|ssh [--port N] [--host H] [--ssh-port P] [--json]", "print what programs on your machine need: a pg_service file, or a block for ssh_config", config},
+		{"tasks", "[list [--all]|show ID|new [--param NAME=VALUE]|edit ID|submit ID --reason WHY|run ID [--step NAME]|stop ID|skip ID STEP --reason WHY] [--json]",
+			"planned changes in steps: list them, show all that is known of one, write one (a file on standard input), have it reviewed, and execute it", tasks},
+		{"policy", "[show [N]|versions|diff|propose --reason WHY [--wait 10m]] [--json]", "read the policy; diff and propose take a whole policy file on standard input", policy},
 		{"login", "", "sign in again, for a target that wants a fresh sign-in", login},
 		{"whoami", "[--json]", "who the bastion knows you as", whoami},
 		{"help", "[VERB]", "this text", help},

@@ -3,38 +3,13 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
 )
-
-func request(ctx context.Context, c *call) error {
-	var reason string
-	set := map[string]*string{"reason": &reason}
-	if err := c.flags(set, map[string]*bool{"json": &c.json}); err != nil {
-		return err
-	}
-	target, err := c.target(ctx, &reason)
-	if err != nil {
-		return err
-	}
-	if err := c.flags(set, map[string]*bool{"json": &c.json}); err != nil {
-		return err
-	}
-	reason = strings.TrimSpace(reason + c.rest())
-	r, err := c.s.RequestAccess(ctx, target, reason)
-	if err != nil {
-		return err
-	}
-	if c.json {
-		return c.printJSON(r)
-	}
-	c.words("request %d needs %s%s; it waits until %s", r.ID, r.Needs, by(r.Approvers), r.Expires.Format("15:04:05 MST"))
-	_, err = fmt.Fprintln(c.out, r.ID)
-	return err
-}
 
 // rest takes what is left of the line: words of a reason without quotes.
 func (c *call) rest() string {
@@ -111,16 +86,58 @@ func (c *call) printRequest(r bastion.Request) error {
 		{"state", string(r.State)},
 		{"who", fmt.Sprintf("%s <%s> (%s)", r.Who.Name, r.Who.Email, r.Who.Kind)},
 		{"from", r.Origin.Address + ", key " + r.Origin.Key},
-		{"target", r.Target}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
+		{"kind", string(r.Kind)}, {"target", r.Target}, {"access", accessLine(r)}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
 		{"estimate", estimateLine(r.Preview)}, {"settings", r.Settings}, {"reason", r.Reason},
-		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"votes", strings.Trim(voters(r), " ()")},
+		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"votes", strings.Trim(voters(r), " ()")}, {"seen by", seen(r)},
 		{"left", until(r, c.s.Now())}, {"digest", r.Digest},
 	}
+	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" && row[0] != "votes" })
 	if err := c.table([]string{"request", strconv.FormatUint(r.ID, 10)}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.out, "\n%s\n", bastion.Visible(r.Text))
-	return err
+	var params strings.Builder
+	for i, p := range r.Params {
+		fmt.Fprintf(&params, "$%d = %s\n", i+1, bastion.VisibleLine(p))
+	}
+	if _, err := fmt.Fprintf(c.out, "\n%s\n%s", bastion.Visible(r.Text), params.String()); err != nil {
+		return err
+	}
+	for _, v := range r.Votes {
+		if v.Reason != "" {
+			if _, err := fmt.Fprintf(c.out, "%s %s: %s\n", v.Who.Name, v.Verdict, bastion.VisibleLine(v.Reason)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// seen lists who of those that can decide has looked.
+func seen(r bastion.Request) string {
+	var names []string
+	for _, s := range r.Seen {
+		names = append(names, s.Name+" at "+s.At.UTC().Format("15:04:05"))
+	}
+	return strings.Join(names, ", ")
+}
+
+// accessLine says what access is asked for.
+func accessLine(r bastion.Request) string {
+	a := r.Access
+	if a == nil {
+		return ""
+	}
+	s := a.Bundle + " for " + a.For.String()
+	if !a.From.IsZero() {
+		s += " from " + a.From.UTC().Format("2006-01-02 15:04 MST")
+	}
+	if a.Window != "" {
+		s += " in " + a.Window
+	}
+	if a.Emergency {
+		s += ", in an emergency"
+	}
+	return bastion.VisibleLine(s)
 }
 
 func estimateLine(p bastion.Preview) string {
@@ -162,21 +179,6 @@ func (c *call) vote(ctx context.Context, v bastion.Verdict) error {
 		return usagef("say why: deny %d --reason WHY", id)
 	}
 	r, err := c.s.Vote(ctx, id, v, reason)
-	return c.outcome(r, err)
-}
-
-func revoke(ctx context.Context, c *call) error {
-	id, err := number(c.word())
-	if err != nil {
-		return err
-	}
-	if err := c.flags(nil, map[string]*bool{"json": &c.json}); err != nil {
-		return err
-	}
-	if err := c.nothing(); err != nil {
-		return err
-	}
-	r, err := c.s.Withdraw(ctx, id)
 	return c.outcome(r, err)
 }
 

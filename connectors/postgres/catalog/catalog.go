@@ -19,6 +19,7 @@ const (
 	Foreign      = 'f'
 	Sequence     = 'S'
 	Index        = 'i'
+	Composite    = 'c' // a type made of fields, and no table
 )
 
 // FirstUserOID is the first OID that PostgreSQL gives to objects made after initdb.
@@ -32,8 +33,27 @@ type Relation struct {
 	Columns      []Column // in order, dropped ones left out
 	// Parents are the tables that this one inherits from or is a partition of.
 	Parents []*Relation
+	// Children are the tables that inherit from this one or are its partitions. New
+	// fills them in.
+	Children []*Relation
 	// Definition is the query of a view, every name in it qualified.
 	Definition string
+	// RowType and RowArray are the OIDs of the types of its rows and of arrays of them.
+	RowType, RowArray uint32
+
+	// What may run when rows are written, beside the statement itself. Code says that
+	// it can be anything: triggers, rules, a foreign server, functions behind an index.
+	Code bool
+	// Expressions run when rows are written: defaults, checks, generated columns,
+	// indexes, partition keys. Every name in them is qualified.
+	Expressions []string
+	// Policies are the expressions of row security, which run on reading as well.
+	Policies []string
+	// Cascades are the tables to whose rows a foreign key passes on that rows of this
+	// one were changed or removed.
+	Cascades []*Relation
+
+	rows Type // what its rows are made of
 }
 
 // FullName is schema.name, as policies and masks spell it.
@@ -54,7 +74,11 @@ type Column struct {
 	Name    string
 	Number  int16 // attnum
 	Type    string
+	TypeOID uint32
 	NotNull bool
+	// Unique says that a unique index or an exclusion constraint compares the column:
+	// whether a value can be written tells whether it is there already.
+	Unique bool
 	// Generated is the expression of a generated column, names of other columns in it.
 	Generated string
 	// Sources are the column's own full name, first, and those of the same column in
@@ -66,10 +90,75 @@ type Column struct {
 type Function struct {
 	Schema, Name string
 	Arguments    string // for people
-	// Transparent says that the function is written in C or is built in, declared
-	// immutable, and runs with the caller's rights: it has no effect but its result,
-	// and the result comes from its arguments alone.
+	// Types are the types of the arguments that a call can give, as PostgreSQL
+	// writes them with an empty search_path.
+	Types []string
+	// Optional is how many of the last arguments have defaults. Variadic says that
+	// the last one takes any number.
+	Optional int
+	Variadic bool
+	// Transparent says that the function is written in C or is built in, and runs with
+	// the caller's rights, and is declared immutable or comes with an extension that is
+	// known: it has no effect but its result, and the result comes from its arguments
+	// alone, or from a clock or a random source.
 	Transparent bool
+	// Volatile says that the function is declared so, or is an aggregate of functions
+	// that are: it may write.
+	Volatile bool
+	// Language is the name of the language it is written in.
+	Language string
+	// Columns are the names of the columns of its result, if the function names them.
+	// Returns is the OID of the type of the result.
+	Columns []string
+	Returns uint32
+	// Row is the relation of whose rows the result is one, or nil. New fills it in.
+	Row *Relation
+	// Body is what the function does, where it can be looked into; else nil.
+	Body *Body
+}
+
+// Signature is schema.name(type, type): what PostgreSQL tells functions apart by.
+func (f *Function) Signature() string {
+	return f.Schema + "." + f.Name + "(" + strings.Join(f.Types, ", ") + ")"
+}
+
+// Takes reports whether a call with n arguments can mean the function.
+func (f *Function) Takes(n int) bool {
+	return n >= len(f.Types)-f.Optional && (n <= len(f.Types) || f.Variadic) || f.Variadic && n == len(f.Types)-1
+}
+
+// MaxBody is the length of the longest body of a function that is kept, in bytes.
+const MaxBody = 32 << 10
+
+// Body is a function in LANGUAGE sql.
+type Body struct {
+	// Text is the statements of the function, or with Standard the body in the
+	// standard's form (RETURN or BEGIN ATOMIC), every name in it qualified.
+	Text     string
+	Standard bool
+	// Path is the search_path that is set for the function, as it is written in
+	// pg_proc.proconfig, if Pinned; else names mean what they mean to the caller.
+	Path   string
+	Pinned bool
+	// Settings names what else is set for the function.
+	Settings []string
+	// Definer says that the function runs with its owner's rights.
+	Definer bool
+	// Set says that it returns any number of rows, Void that it returns nothing.
+	Set, Void bool
+	// Parameters are the names of the arguments that a call can give, empty where
+	// there is none.
+	Parameters []string
+	// Defaults are the expressions of the arguments that may be left out, with
+	// commas between them, every name in it qualified.
+	Defaults string
+	// ArgumentTypes are the OIDs of the arguments that a call can give.
+	ArgumentTypes []uint32
+
+	// Checks and Calls are those of the types of the arguments and the result. New
+	// fills them in.
+	Checks []string
+	Calls  bool
 }
 
 // Operator is an operator outside of pg_catalog.
@@ -78,11 +167,19 @@ type Operator struct {
 	Function     Function
 }
 
-// Type is a type outside of pg_catalog.
+// Type is a type of users, or one of PostgreSQL's own for which users made a cast.
 type Type struct {
+	OID          uint32
 	Schema, Name string
-	// Calls says that making a value of the type may call a user's function: by a
-	// check of a domain, or by a cast.
+	// Array is the OID of the type of arrays of it, or 0.
+	Array uint32
+	// Parts are the OIDs of the types that values of this one hold: the domain's
+	// base, the range's subtype.
+	Parts []uint32
+	// Checks are the expressions by which making a value is checked, here and in its
+	// parts, every name in them qualified and the value called VALUE.
+	Checks []string
+	// Calls says that making a value of the type may call a user's function by a cast.
 	Calls bool
 }
 
@@ -93,9 +190,12 @@ type Snapshot struct {
 	byOID     map[uint32]*Relation
 	functions map[string][]Function
 	operators map[string][]Operator
-	types     map[name]Type
-	schemas   map[string]bool
-	names     map[uint32]string
+	types     map[name]*Type
+	// composites are types made of fields, which are no tables.
+	composites map[name]*Relation
+	schemas    map[string]bool
+	names      map[uint32]string
+	casts      bool
 }
 
 type name struct{ schema, name string }
@@ -107,6 +207,11 @@ type Content struct {
 	Functions []Function
 	Operators []Operator
 	Types     []Type
+	// Composites are types made of fields, which are no tables.
+	Composites []*Relation
+	// ImplicitCasts says that users made casts that PostgreSQL may put into any
+	// expression by itself, and whose functions are not transparent.
+	ImplicitCasts bool
 	// TypeNames are the names of types by OID, for people.
 	TypeNames map[uint32]string
 }
@@ -121,9 +226,10 @@ func New(c Content, before *Snapshot) *Snapshot {
 		byOID:     make(map[uint32]*Relation, len(c.Relations)),
 		functions: map[string][]Function{},
 		operators: map[string][]Operator{},
-		types:     map[name]Type{},
-		schemas:   map[string]bool{},
-		names:     c.TypeNames,
+		types:     map[name]*Type{}, composites: map[name]*Relation{},
+		schemas: map[string]bool{},
+		names:   c.TypeNames,
+		casts:   c.ImplicitCasts,
 	}
 	for _, n := range c.Schemas {
 		s.schemas[n] = true
@@ -136,23 +242,151 @@ func New(c Content, before *Snapshot) *Snapshot {
 	}
 	for _, r := range c.Relations {
 		for i := range r.Columns {
-			r.Columns[i].Sources = sources(r, r.Columns[i].Name, nil)
+			r.Columns[i].Sources = sources(r, r.Columns[i].Name)
 		}
 		r.keep(before.RelationOf(r.OID))
+		for _, p := range r.Parents {
+			p.Children = append(p.Children, r)
+		}
 	}
 	for _, r := range c.Relations {
-		r.give(r.Parents, []*Relation{r})
+		if len(r.Children) > 0 {
+			r.gather()
+		}
 	}
+	for i := range c.Types {
+		t := &c.Types[i]
+		s.types[name{t.Schema, t.Name}] = t
+	}
+	s.weigh(c)
 	for _, f := range c.Functions {
 		s.functions[f.Name] = append(s.functions[f.Name], f)
 	}
 	for _, o := range c.Operators {
 		s.operators[o.Name] = append(s.operators[o.Name], o)
 	}
-	for _, t := range c.Types {
-		s.types[name{t.Schema, t.Name}] = t
-	}
 	return s
+}
+
+// weigh tells of each type which checks and casts making a value of it may run,
+// and passes that on to whatever holds such values.
+func (s *Snapshot) weigh(c Content) {
+	w := weights{parts: map[uint32][]uint32{}, own: map[uint32]*Type{}, done: map[uint32]*Type{}}
+	for i := range c.Types {
+		t := &c.Types[i]
+		w.parts[t.OID] = t.Parts
+		w.own[t.OID] = t
+		if t.Array != 0 {
+			w.parts[t.Array] = []uint32{t.OID}
+		}
+	}
+	rows := map[uint32]*Relation{}
+	for _, list := range [2][]*Relation{c.Relations, c.Composites} {
+		for _, r := range list {
+			if r.RowType == 0 {
+				continue
+			}
+			rows[r.RowType] = r
+			for i := range r.Columns {
+				w.parts[r.RowType] = append(w.parts[r.RowType], r.Columns[i].TypeOID)
+			}
+			if r.RowArray != 0 {
+				w.parts[r.RowArray] = []uint32{r.RowType}
+			}
+		}
+	}
+	for i := range c.Types {
+		t := w.of(c.Types[i].OID, 0)
+		c.Types[i].Checks, c.Types[i].Calls = t.Checks, t.Calls
+	}
+	for _, list := range [2][]*Relation{c.Relations, c.Composites} {
+		for _, r := range list {
+			r.rows = Type{OID: r.RowType, Schema: r.Schema, Name: r.Name}
+			for i := range r.Columns {
+				t := w.of(r.Columns[i].TypeOID, 0)
+				r.rows.join(t)
+				if r.Kind != View && r.Kind != Materialized && r.Kind != Sequence {
+					for _, x := range t.Checks {
+						r.Expressions = add(r.Expressions, x)
+					}
+					r.Code = r.Code || t.Calls
+				}
+			}
+		}
+	}
+	for _, r := range c.Composites {
+		s.types[name{r.Schema, r.Name}] = &r.rows
+		s.composites[name{r.Schema, r.Name}] = r
+	}
+	for i := range c.Functions {
+		f := &c.Functions[i]
+		f.Row = rows[f.Returns]
+		for t := w.own[f.Returns]; f.Row == nil && t != nil && len(t.Parts) == 1 && t.Parts[0] < t.OID; t = w.own[t.Parts[0]] {
+			f.Row = rows[t.Parts[0]] // a domain over rows is made after them
+		}
+		b := f.Body
+		if b == nil {
+			continue
+		}
+		var all Type
+		for _, oid := range b.ArgumentTypes {
+			all.join(w.of(oid, 0))
+		}
+		all.join(w.of(f.Returns, 0))
+		b.Checks, b.Calls = all.Checks, all.Calls
+	}
+}
+
+// weights works out what the types of values hold.
+type weights struct {
+	parts map[uint32][]uint32
+	own   map[uint32]*Type
+	done  map[uint32]*Type
+}
+
+var nothing = &Type{}
+
+func (w *weights) of(oid uint32, depth int) *Type {
+	if t := w.done[oid]; t != nil {
+		return t
+	}
+	own, parts := w.own[oid], w.parts[oid]
+	if own == nil && len(parts) == 0 {
+		return nothing
+	}
+	w.done[oid] = nothing // types cannot hold themselves; a hostile server might tell of one
+	t := &Type{}
+	if own != nil {
+		t.join(own)
+	}
+	if depth > 100 {
+		t.Calls = true
+		return t
+	}
+	for _, p := range parts {
+		t.join(w.of(p, depth+1))
+	}
+	if len(t.Checks) == 0 && !t.Calls {
+		t = nothing
+	}
+	w.done[oid] = t
+	return t
+}
+
+// join adds what making a value of u runs.
+func (t *Type) join(u *Type) {
+	for _, x := range u.Checks {
+		t.Checks = add(t.Checks, x)
+	}
+	t.Calls = t.Calls || u.Calls
+}
+
+// add appends to a list that may be shared, without repeats.
+func add(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(slices.Clip(list), s)
 }
 
 // keep adds the sources that columns had in an earlier state of the relation.
@@ -175,39 +409,61 @@ func (r *Relation) keep(before *Relation) {
 	}
 }
 
-// give adds the sources of a part's columns to the whole: who reads the whole reads
-// the part, under the whole's name.
-func (r *Relation) give(to, seen []*Relation) {
-	for _, p := range to {
-		if slices.Contains(seen, p) {
-			continue
+// gather adds to the sources of a whole's columns those of its parts: who reads the
+// whole reads the part, under the whole's name.
+func (r *Relation) gather() {
+	parts, seen := []*Relation{}, map[*Relation]bool{r: true}
+	for list := slices.Clone(r.Children); len(list) > 0; {
+		p := list[0]
+		list = list[1:]
+		if !seen[p] {
+			seen[p] = true
+			parts = append(parts, p)
+			list = append(list, p.Children...)
 		}
-		for i := range p.Columns {
-			if k := r.Column(p.Columns[i].Name); k != nil {
-				for _, s := range k.Sources {
-					if !slices.Contains(p.Columns[i].Sources, s) {
-						p.Columns[i].Sources = append(p.Columns[i].Sources, s)
-					}
+	}
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		known := make(map[string]bool, len(c.Sources)+len(parts))
+		for _, s := range c.Sources {
+			known[s] = true
+		}
+		for _, p := range parts {
+			// Parts mostly keep the order of the whole.
+			k := (*Column)(nil)
+			if i < len(p.Columns) && p.Columns[i].Name == c.Name {
+				k = &p.Columns[i]
+			} else if k = p.Column(c.Name); k == nil {
+				continue
+			}
+			for _, s := range k.Sources {
+				if !known[s] {
+					known[s] = true
+					c.Sources = append(c.Sources, s)
 				}
 			}
 		}
-		r.give(p.Parents, append(seen, p))
 	}
 }
 
 // sources names a column and the columns of ancestors that hold the same values:
 // PostgreSQL keeps inherited columns under one name.
-func sources(r *Relation, column string, seen []*Relation) []string {
+func sources(r *Relation, column string) []string {
 	s := []string{r.Schema + "." + r.Name + "." + column}
-	for _, p := range seen {
-		if p == r {
-			return nil // no such cycle exists, but a hostile server might tell of one
-		}
+	if len(r.Parents) == 0 {
+		return s
 	}
-	for _, p := range r.Parents {
-		if p.Column(column) != nil {
-			s = append(s, sources(p, column, append(seen, r))...)
+	// No cycle exists, but a hostile server might tell of one.
+	seen := map[*Relation]bool{r: true}
+	for list := slices.Clone(r.Parents); len(list) > 0; {
+		p := list[0]
+		list = list[1:]
+		if seen[p] || p.Column(column) == nil {
+			continue
 		}
+		seen[p] = true
+		s = append(s, p.Schema+"."+p.Name+"."+column)
+		list = append(list, p.Parents...)
 	}
 	return s
 }
@@ -254,11 +510,28 @@ func (s *Snapshot) AllFunctions(yield func(Function) bool) {
 // Operators returns the operators of that name in all schemas but pg_catalog.
 func (s *Snapshot) Operators(operator string) []Operator { return s.operators[operator] }
 
-// Type returns a type outside of pg_catalog.
+// Type returns a type outside of pg_catalog, those of the rows of relations included.
 func (s *Snapshot) Type(schema, typ string) (Type, bool) {
-	t, ok := s.types[name{schema, typ}]
-	return t, ok
+	if t := s.types[name{schema, typ}]; t != nil {
+		return *t, true
+	}
+	if r := s.relations[name{schema, typ}]; r != nil && r.Kind != Sequence {
+		return r.rows, true
+	}
+	return Type{}, false
 }
+
+// Composite returns the relation whose columns are the fields of a type, or nil.
+func (s *Snapshot) Composite(schema, typ string) *Relation {
+	if r := s.composites[name{schema, typ}]; r != nil {
+		return r
+	}
+	return s.relations[name{schema, typ}]
+}
+
+// ImplicitCasts reports whether PostgreSQL may call users' functions, which are not
+// transparent, to turn values of one type into another where no text says so.
+func (s *Snapshot) ImplicitCasts() bool { return s.casts }
 
 // TypeName returns the name of a type outside of pg_catalog, or nothing.
 func (s *Snapshot) TypeName(oid uint32) string { return s.names[oid] }

@@ -12,7 +12,7 @@ import "github.com/sallyport/sallyport/bastion"
 // pg_stat_get_activity and its kin (show other people's statements),
 // txid_current (writes), ts_stat and ts_rewrite (run a query).
 var pure = set(`
-abbrev abs acos acosd acosh age any_value area array_agg array_append array_cat array_dims array_fill array_length
+abbrev abs acldefault aclexplode aclitemeq makeaclitem acos acosd acosh age any_value area array_agg array_append array_cat array_dims array_fill array_length
 array_lower array_ndims array_position array_positions array_prepend array_remove array_replace array_reverse array_sample
 array_shuffle array_sort array_to_json array_to_string array_to_tsvector array_upper ascii asin asind asinh atan atan2 atan2d
 atand atanh avg bit bit_and bit_count bit_length bit_or bit_xor bool bool_and bool_or bound_box box bpchar broadcast btrim
@@ -74,7 +74,15 @@ tsrange tstzmultirange tstzrange tsvector_to_array txid_current_if_assigned txid
 unicode_version unistr unnest upper upper_inc upper_inf user uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7
 var_pop var_samp varbit varchar variance version websearch_to_tsquery width width_bucket xml xml_is_well_formed
 xml_is_well_formed_content xml_is_well_formed_document xmlagg xmlcomment xmlconcat xmlelement xmlexists xmlforest xmlparse
-xmlpi xmlroot xmlserialize xmltext xmlvalidate xpath xpath_exists`)
+xmlpi xmlroot xmlserialize xmltext xmlvalidate xpath xpath_exists
+pg_tablespace_location pg_tablespace_databases pg_conf_load_time pg_relation_filepath pg_options_to_table
+pg_identify_object pg_identify_object_as_address
+pg_get_object_address pg_filenode_relation pg_sequence_parameters pg_get_publication_tables
+pg_stat_get_live_tuples pg_stat_get_dead_tuples pg_stat_get_numscans pg_stat_get_tuples_inserted pg_stat_get_tuples_updated
+pg_stat_get_tuples_deleted pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_blocks_fetched pg_stat_get_blocks_hit
+pg_stat_get_last_vacuum_time pg_stat_get_last_autovacuum_time pg_stat_get_last_analyze_time pg_stat_get_last_autoanalyze_time
+pg_stat_get_vacuum_count pg_stat_get_autovacuum_count pg_stat_get_analyze_count pg_stat_get_autoanalyze_count
+pg_stat_get_mod_since_analyze pg_stat_get_db_numbackends pg_stat_get_snapshot_timestamp`)
 
 // keeping names functions whose result is one of their arguments' values, as it is.
 var keeping = set(`min max any_value first_value last_value lag lead nth_value mode`)
@@ -109,10 +117,10 @@ var structure = func() map[string]bool {
 	m := map[string]bool{}
 	for n := range set(`pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members
 		pg_available_extension_versions pg_available_extensions pg_cast pg_class pg_collation pg_constraint pg_conversion
-		pg_database pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension pg_foreign_data_wrapper
-		pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_matviews pg_namespace pg_opclass pg_operator
-		pg_opfamily pg_partitioned_table pg_policies pg_policy pg_proc pg_publication pg_publication_namespace
-		pg_publication_rel pg_publication_tables pg_range pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence
+		pg_database pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension pg_foreign_data_wrapper
+		pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_largeobject_metadata pg_matviews pg_namespace pg_opclass pg_operator
+		pg_opfamily pg_parameter_acl pg_partitioned_table pg_policies pg_policy pg_proc pg_publication pg_publication_namespace
+		pg_publication_rel pg_publication_tables pg_range pg_replication_origin pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence
 		pg_settings pg_shdepend pg_shdescription pg_shseclabel pg_statistic_ext pg_tables pg_tablespace pg_timezone_abbrevs
 		pg_timezone_names pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template
 		pg_type pg_user pg_views`) {
@@ -126,11 +134,28 @@ var structure = func() map[string]bool {
 		role_routine_grants role_table_grants role_udt_grants role_usage_grants routine_privileges routines schemata
 		sequences sql_features sql_implementation_info sql_parts sql_sizing table_constraints table_privileges tables
 		triggered_update_columns triggers udt_privileges usage_privileges user_defined_types view_column_usage
-		view_routine_usage view_table_usage views`) {
+		view_routine_usage view_table_usage views foreign_data_wrappers foreign_servers foreign_tables user_mappings
+		routine_column_usage routine_routine_usage routine_sequence_usage routine_table_usage transforms`) {
 		m["information_schema."+n] = true
 	}
+	// Of these, the columns in guarded are not meant.
+	for n := range guarded {
+		m[n] = true
+	}
+	delete(m, "pg_catalog.pg_stat_activity")
 	return m
 }()
+
+// guarded names columns of relations that hold no values of tables otherwise: texts of
+// statements, and options that can be passwords.
+var guarded = map[string]string{
+	"pg_catalog.pg_stat_activity":  "query",
+	"pg_catalog.pg_foreign_server": "srvoptions",
+	"pg_catalog.pg_foreign_table":  "ftoptions",
+	"pg_catalog.pg_user_mapping":   "umoptions",
+	"pg_catalog.pg_user_mappings":  "umoptions",
+	"pg_catalog.pg_subscription":   "subconninfo",
+}
 
 // counting names relations of pg_catalog that hold counters and states of the
 // server's work: no structure, and no values of tables either.

@@ -7,6 +7,9 @@ import (
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/connectors/postgres/catalog"
 )
 
 // total names functions and operators that give a result for every argument, in
@@ -59,7 +62,7 @@ func stringsOf(list []*pg.Node) []string {
 	}
 	s := make([]string, len(list))
 	for i, n := range list {
-		s[i] = n.GetString_().GetSval()
+		s[i] = nameOf(n)
 	}
 	return s
 }
@@ -75,7 +78,12 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 	defer func() { a.depth-- }()
 	a.spend(1)
 	switch x := n.Node.(type) {
-	case *pg.Node_AConst, *pg.Node_ParamRef, *pg.Node_SetToDefault, *pg.Node_String_, *pg.Node_Integer, *pg.Node_Float,
+	case *pg.Node_ParamRef:
+		if i := int(x.ParamRef.Number); i >= 1 && i <= len(a.parameters) {
+			return a.parameters[i-1]
+		}
+		return flow{argument: len(a.routines) > 0}
+	case *pg.Node_AConst, *pg.Node_SetToDefault, *pg.Node_String_, *pg.Node_Integer, *pg.Node_Float,
 		*pg.Node_Boolean, *pg.Node_CurrentOfExpr, *pg.Node_SqlvalueFunction:
 		return flow{}
 	case *pg.Node_ColumnRef:
@@ -216,12 +224,17 @@ func (a *analysis) column(c *pg.ColumnRef, sc *scope) flow {
 	}
 	// t.f can be f(t): a function or a cast of the whole row.
 	f := e.whole()
-	if !pure[last] || len(a.others(last)) > 0 {
-		a.call([]string{last}, false)
+	users := a.users([]string{last}, 1)
+	for _, fn := range users {
+		g, _, _ := a.routine(fn, arguments{flows: []flow{f}, names: []string{""}}, f)
+		f = f.with(g)
+	}
+	if len(users) == 0 && !pure[last] {
+		a.call([]string{last}, 1, false)
 		f = f.with(opaque)
 		a.probe(f, false)
 	}
-	return f.with(flow{derived: true, unproven: true})
+	return f.with(flow{derived: true, unproven: len(users) == 0})
 }
 
 // missing notes that a name is in no table: the server will most likely say so.
@@ -243,7 +256,7 @@ func (a *analysis) choice(c *pg.CaseExpr, sc *scope) flow {
 		decides = decides.with(a.operator([]string{"="}, decides))
 	}
 	a.probe(decides, false) // and decides what is computed at all
-	if len(decides.columns) > 0 || decides.hidden {
+	if decides.carries() {
 		f = f.with(decides.computed())
 	}
 	return f
@@ -267,7 +280,7 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN, pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
 		return f.with(a.operator([]string{"<="}, f)).with(a.operator([]string{">="}, f)).computed()
 	case pg.A_Expr_Kind_AEXPR_SIMILAR, pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
-		if len(r.columns) > 0 || r.hidden {
+		if r.carries() {
 			a.probe(f, false) // a pattern may be wrong
 		}
 	case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL, pg.A_Expr_Kind_AEXPR_DISTINCT,
@@ -276,38 +289,65 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 		a.refuse("the statement holds an operator of a kind that this bastion does not know")
 	}
 	f = f.with(a.operator(names, f))
-	if !totalOperators[last] || strings.Contains(last, "~") && (len(r.columns) > 0 || r.hidden) {
+	if !totalOperators[last] || strings.Contains(last, "~") && r.carries() {
 		a.probe(f, false)
 	}
 	return f.computed()
 }
 
-// operator notes the use of an operator, and returns opaque if it is a user's own.
+// operator notes the use of an operator, and returns what else than the operands
+// flows into its result: something, if it is a user's own.
 func (a *analysis) operator(names []string, args flow) flow {
 	if len(names) == 0 || a.reader.catalog == nil {
 		return flow{}
 	}
 	last := names[len(names)-1]
+	f := flow{}
 	for _, o := range a.reader.catalog.Operators(last) {
 		switch {
 		case o.Function.Transparent:
 		case len(names) > 1 && names[len(names)-2] != o.Schema:
 		case len(names) == 1 && !slices.Contains(a.session.Path, o.Schema):
 		default:
-			a.action(Function, fullName(o.Function.Schema, o.Function.Name))
-			a.effects = true
-			a.probe(args, false)
-			return opaque
+			f = f.with(a.opaque(&o.Function, args))
 		}
 	}
 	if len(names) > 1 && names[len(names)-2] != "pg_catalog" && len(a.reader.catalog.Operators(last)) == 0 {
 		a.unknown = true
 		a.action(Function, fullName(names[len(names)-2], last))
-		a.effects = true
+		a.runs()
 		return opaque
 	}
-	return flow{}
+	return f
 }
+
+// opaque notes the use of a user's function that cannot be looked into, and returns
+// what flows out of it beside its arguments.
+func (a *analysis) opaque(fn *catalog.Function, args flow) flow {
+	signature := fn.Signature()
+	a.action(Function, fullName(fn.Schema, fn.Name))
+	a.runs()
+	a.probeBy(args, signature)
+	if mayDo(fn) && !a.inView {
+		a.oneProbe(bastion.Probe{Column: unreadable, By: signature})
+	}
+	return flow{derived: true, by: []string{signature}}
+}
+
+// code notes that code runs, or will run, that may read what is hidden and let it be
+// seen otherwise than by a result.
+func (a *analysis) code() {
+	if !a.inView {
+		a.oneProbe(bastion.Probe{Column: unreadable})
+	}
+}
+
+// mayDo reports whether a function may do more than its result tells: write what is
+// hidden somewhere else. One in SQL that cannot be looked into was made so by somebody.
+func mayDo(fn *catalog.Function) bool { return fn.Volatile || fn.Language == "sql" }
+
+// runs notes that something runs that cannot be looked into.
+func (a *analysis) runs() { a.effects, a.unsettles = true, true }
 
 // cast reads x::type.
 func (a *analysis) cast(c *pg.TypeCast, sc *scope) flow {
@@ -318,7 +358,7 @@ func (a *analysis) cast(c *pg.TypeCast, sc *scope) flow {
 		a.probe(f, false)
 		return opaque.with(f)
 	}
-	if len(f.columns) == 0 && !f.hidden {
+	if !f.carries() {
 		return f
 	}
 	plain := len(c.TypeName.GetTypmods()) == 0 && len(c.TypeName.GetArrayBounds()) == 0
@@ -345,12 +385,20 @@ func (a *analysis) typeName(t *pg.TypeName) bool {
 		schemas = names[len(names)-2 : len(names)-1]
 	}
 	for _, s := range schemas {
-		if t, ok := a.reader.catalog.Type(s, last); ok {
-			if t.Calls {
-				a.action(Function, fullName(s, last))
-				a.effects = true
-			}
-			return t.Calls
+		t, ok := a.reader.catalog.Type(s, last)
+		if !ok {
+			continue
+		}
+		calls := t.Calls
+		for _, x := range t.Checks {
+			check := a.check(x)
+			calls = calls || check.effects
+			a.unsettles = a.unsettles || check.unsettles
+		}
+		if calls {
+			a.action(Function, fullName(s, last))
+			a.effects, a.unsettles = true, a.unsettles || t.Calls
+			return true
 		}
 	}
 	return false
@@ -358,19 +406,93 @@ func (a *analysis) typeName(t *pg.TypeName) bool {
 
 // selection reads (x).field and x[1].
 func (a *analysis) selection(x *pg.A_Indirection, sc *scope) flow {
+	if fields, ok := a.record(x.Arg, sc); ok && len(x.Indirection) == 1 {
+		name := nameOf(x.Indirection[0])
+		e := &entry{fields: fields}
+		if f, ok := e.of(name); ok && name != "" && len(a.others(name)) == 0 {
+			return f
+		}
+	}
 	f := a.expr(x.Arg, sc).with(a.indirection(x.Indirection, sc))
 	for _, n := range x.Indirection {
-		if s := n.GetString_(); s != nil && (!pure[s.Sval] || len(a.others(s.Sval)) > 0) {
+		if s := n.GetString_(); s != nil {
 			// (row).f can be f(row). Fields of row types are not in the catalog here.
-			for _, o := range a.others(s.Sval) {
-				a.action(Function, fullName(o, s.Sval))
-				a.effects = true
-				a.probe(f, false)
-				f = f.with(opaque)
+			for _, fn := range a.users([]string{s.Sval}, 1) {
+				f = f.with(a.opaque(fn, f))
 			}
 		}
 	}
 	return f.computed()
+}
+
+// record returns the fields of a whole row: of something in FROM, of a column whose type
+// is made of fields, or of what a function returns.
+func (a *analysis) record(n *pg.Node, sc *scope) (fields []field, ok bool) {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_ColumnRef:
+		names := stringsOf(x.ColumnRef.Fields)
+		if len(names) == 0 || x.ColumnRef.Fields[len(names)-1].GetAStar() != nil {
+			return nil, false
+		}
+		if typ := a.typeOf(names, sc); typ != "" {
+			return a.fieldsOf(typ, a.expr(n, sc))
+		}
+		if len(names) == 1 {
+			if _, _, column := sc.column(names[0]); column {
+				return nil, false
+			}
+		}
+		e := a.qualified(names, sc)
+		if e == nil || e.loose {
+			return nil, false
+		}
+		a.seen[x.ColumnRef] = true
+		a.touchesTarget = a.touchesTarget || e.target
+		return e.fields, true
+	case *pg.Node_FuncCall:
+		_, fields, ok = a.invoke(x.FuncCall, sc)
+		return fields, ok && len(fields) > 0
+	case *pg.Node_AIndirection: // (list[1]).field
+		c := x.AIndirection.Arg.GetColumnRef()
+		if c == nil || len(x.AIndirection.Indirection) != 1 || x.AIndirection.Indirection[0].GetAIndices() == nil || len(c.Fields) == 0 ||
+			c.Fields[len(c.Fields)-1].GetAStar() != nil {
+			return nil, false
+		}
+		if typ, array := strings.CutSuffix(a.typeOf(stringsOf(c.Fields), sc), "[]"); array {
+			return a.fieldsOf(typ, a.expr(n, sc))
+		}
+	}
+	return nil, false
+}
+
+// typeOf is the type of a column that is named, if it is a relation's.
+func (a *analysis) typeOf(names []string, sc *scope) string {
+	last := names[len(names)-1]
+	if len(names) == 1 {
+		return sc.typ(last)
+	}
+	if e := a.qualified(names[:len(names)-1], sc); e != nil {
+		if i := e.index(last); i >= 0 {
+			return e.fields[i].typ
+		}
+	}
+	return ""
+}
+
+// fieldsOf returns the fields of a type of users, with what flows into the whole.
+func (a *analysis) fieldsOf(typ string, f flow) (fields []field, ok bool) {
+	schema, name, ok := strings.Cut(typ, ".")
+	if !ok || a.reader.catalog == nil || strings.ContainsAny(typ, `"[]`) {
+		return nil, false
+	}
+	rel := a.reader.catalog.Composite(schema, name)
+	if rel == nil || len(rel.Columns) == 0 {
+		return nil, false
+	}
+	for i := range rel.Columns {
+		fields = append(fields, field{name: rel.Columns[i].Name, typ: rel.Columns[i].Type, flow: f.computed()})
+	}
+	return fields, true
 }
 
 // indirection reads the subscripts of a list of fields and subscripts.
@@ -410,10 +532,23 @@ func (a *analysis) sublink(s *pg.SubLink, sc *scope) flow {
 
 // function reads a call.
 func (a *analysis) function(c *pg.FuncCall, sc *scope) flow {
+	f, _, _ := a.invoke(c, sc)
+	return f
+}
+
+// invoke reads a call. shaped tells that the fields of a result that is a row are
+// known.
+func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []field, shaped bool) {
 	a.seen[c] = true
 	names := stringsOf(c.Funcname)
 	last := names[len(names)-1]
-	args := a.row(c.Args, sc)
+	given := arguments{variadic: c.FuncVariadic, flows: make([]flow, len(c.Args)), names: make([]string, len(c.Args))}
+	args := flow{}
+	for i, n := range c.Args {
+		given.flows[i] = a.row(c.Args[i:i+1], sc)
+		given.names[i] = n.GetNamedArgExpr().GetName()
+		args = args.with(given.flows[i])
+	}
 	for _, n := range c.AggOrder {
 		by := n.GetSortBy()
 		a.seen[by] = true
@@ -440,16 +575,38 @@ func (a *analysis) function(c *pg.FuncCall, sc *scope) flow {
 	if c.AggDistinct {
 		a.operator([]string{"="}, args)
 	}
+	n := len(c.Args)
+	if c.AggWithinGroup {
+		n += len(c.AggOrder)
+	}
+	if users := a.users(names, n); len(users) > 0 {
+		// PostgreSQL picks among all functions of the name on the path, by their types.
+		if pureCall(names) {
+			result = args
+		}
+		for _, fn := range users {
+			f, columns, ok := a.routine(fn, given, args)
+			result = result.with(f)
+			if len(users) == 1 && !pureCall(names) {
+				fields, shaped = columns, ok
+			}
+		}
+		return result.computed(), fields, shaped
+	}
 	builtin := len(names) == 1 || names[len(names)-2] == "pg_catalog"
 	if builtin {
 		switch last {
 		case "current_setting":
-			if name, ok := text(c.Args); ok && (harmless[name] || shown[name]) {
-				return flow{}
+			if name, ok := a.firstText(c.Args); ok && (harmless[name] || shown[name]) {
+				return flow{}, nil, false
+			}
+			// What pg_settings names, it shows as well.
+			if len(args.columns) == 1 && args.columns[0] == "pg_catalog.pg_settings.name" && args.straight() {
+				return args.computed(), nil, false
 			}
 		case "set_config":
-			name, ok := text(c.Args)
-			a.effects = true
+			name, ok := a.firstText(c.Args)
+			a.runs()
 			switch {
 			case ok && fixed[name]:
 				a.refuse("the setting %s cannot be changed here, because the bastion reads texts by it", name)
@@ -459,30 +616,52 @@ func (a *analysis) function(c *pg.FuncCall, sc *scope) flow {
 				a.action(SettingMeaning, "")
 			}
 			a.probe(args, false)
-			return args.computed()
+			return args.computed(), nil, false
 		}
 	}
-	if !a.call(names, false) {
+	if !a.call(names, n, false) {
 		a.probe(args, false)
+		if builtin && special[last] == Do {
+			a.code() // whether it fails tells of what the text in it reads
+		}
 		if builtin && sequences[last] {
-			return args.computed()
+			return args.computed(), nil, false
 		}
 		if builtin && special[last] == Lock {
-			return flow{}
+			return flow{}, nil, false
 		}
-		return opaque.with(args)
+		return opaque.with(args), nil, false
 	}
-	if rowsets[last] || !total[last] {
+	if rowsets[last] || !total[last] && !a.part(last, c.Args) {
 		a.probe(args, false)
 	}
 	if keeping[last] && len(c.Args) <= 1 {
-		return args
+		return args, nil, false
 	}
-	return args.computed()
+	return args.computed(), nil, false
 }
 
-// text returns the first argument of a call if it is a string constant.
-func text(args []*pg.Node) (string, bool) {
+// part reports whether a call takes a part of a text at places that cannot be wrong:
+// only a negative length is.
+func (a *analysis) part(function string, args []*pg.Node) bool {
+	if function != "substr" && function != "substring" || len(args) < 2 || len(args) > 3 {
+		return false
+	}
+	for _, n := range args[1:] {
+		if !a.positive(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// pureCall reports whether a call may mean a pure function of pg_catalog.
+func pureCall(names []string) bool {
+	return pure[names[len(names)-1]] && (len(names) == 1 || names[len(names)-2] == "pg_catalog")
+}
+
+// firstText returns the first argument of a call if it is a string constant.
+func (a *analysis) firstText(args []*pg.Node) (string, bool) {
 	if len(args) == 0 {
 		return "", false
 	}
@@ -490,30 +669,46 @@ func text(args []*pg.Node) (string, bool) {
 	if t := n.GetTypeCast(); t != nil {
 		n = t.Arg
 	}
-	if k := n.GetAConst(); k != nil && k.GetSval() != nil {
-		return strings.ToLower(k.GetSval().Sval), true
-	}
-	return "", false
+	k := a.constant(n)
+	return strings.ToLower(k.s), k.isText
 }
 
-// others lists the schemas on the path in which a function of that name exists
-// that cannot be looked into.
-func (a *analysis) others(name string) []string {
+// users lists the functions that a call with n arguments may mean and that are not
+// transparent; n < 0 stands for any number.
+func (a *analysis) users(names []string, n int) []*catalog.Function {
 	if a.reader.catalog == nil {
 		return nil
 	}
+	var found []*catalog.Function
+	all := a.reader.catalog.Functions(names[len(names)-1])
+	for i := range all {
+		f := &all[i]
+		if f.Transparent || n >= 0 && !f.Takes(n) {
+			continue
+		}
+		if len(names) > 1 && names[len(names)-2] == f.Schema || len(names) == 1 && slices.Contains(a.session.Path, f.Schema) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// others lists the schemas on the path in which a function of that name exists
+// that takes one argument and is not transparent.
+func (a *analysis) others(name string) []string {
 	var schemas []string
-	for _, f := range a.reader.catalog.Functions(name) {
-		if !f.Transparent && slices.Contains(a.session.Path, f.Schema) && !slices.Contains(schemas, f.Schema) {
+	for _, f := range a.users([]string{name}, 1) {
+		if !slices.Contains(schemas, f.Schema) {
 			schemas = append(schemas, f.Schema)
 		}
 	}
 	return schemas
 }
 
-// call notes a call, and reports whether the function has no effect and its
-// result comes from its arguments alone.
-func (a *analysis) call(names []string, sampling bool) bool {
+// call notes a call of none of the users' functions that are not transparent, and
+// reports whether the function has no effect and its result comes from its
+// arguments alone.
+func (a *analysis) call(names []string, n int, sampling bool) bool {
 	if len(names) > 2 {
 		names = names[len(names)-2:]
 	}
@@ -521,30 +716,25 @@ func (a *analysis) call(names []string, sampling bool) bool {
 	if sampling && (last == "bernoulli" || last == "system") && len(names) == 1 {
 		return true
 	}
-	if len(names) == 2 && names[0] != "pg_catalog" {
-		return a.foreignCall(names[0], last)
+	builtin := len(names) == 1 || names[0] == "pg_catalog"
+	if builtin && pure[last] || !builtin && names[0] == "information_schema" && strings.HasPrefix(last, "_pg_") {
+		return true // those of information_schema are immutable, and of use for its views
 	}
-	if len(names) == 1 {
-		// PostgreSQL picks among all functions of the name on the path, by their types.
-		if schemas := a.others(last); len(schemas) > 0 {
-			for _, s := range schemas {
-				a.action(Function, fullName(s, last))
-			}
-			a.effects = true
-			return false
-		}
-	}
-	if pure[last] {
-		return true
-	}
-	if len(names) == 1 && a.reader.catalog != nil {
+	if a.reader.catalog != nil {
 		for _, f := range a.reader.catalog.Functions(last) {
-			if f.Transparent && slices.Contains(a.session.Path, f.Schema) {
+			if f.Transparent && (len(names) == 1 && slices.Contains(a.session.Path, f.Schema) || len(names) == 2 && names[0] == f.Schema) {
 				return true
 			}
 		}
 	}
 	a.effects = true
+	if !builtin {
+		a.unsettles = true
+		a.unknown = a.unknown || a.reader.catalog != nil
+		a.action(Function, fullName(names[0], last))
+		return false
+	}
+	a.unsettles = a.unsettles || !calm[last]
 	if v, ok := special[last]; ok {
 		a.action(v, "")
 		return false
@@ -555,25 +745,6 @@ func (a *analysis) call(names []string, sampling bool) bool {
 		schema = a.creating()
 	}
 	a.action(Function, fullName(schema, last))
-	return false
-}
-
-// foreignCall is call for a function with a schema other than pg_catalog.
-func (a *analysis) foreignCall(schema, name string) bool {
-	found, transparent := false, true
-	if a.reader.catalog != nil {
-		for _, f := range a.reader.catalog.Functions(name) {
-			if f.Schema == schema {
-				found, transparent = true, transparent && f.Transparent
-			}
-		}
-		a.unknown = a.unknown || !found
-	}
-	if found && transparent {
-		return true
-	}
-	a.action(Function, fullName(schema, name))
-	a.effects = true
 	return false
 }
 
@@ -605,7 +776,7 @@ func (a *analysis) where(n *pg.Node, sc *scope) {
 		}
 		return
 	}
-	if x := n.GetAExpr(); x != nil && len(x.Name) == 1 && x.Name[0].GetString_().GetSval() == "=" {
+	if x := n.GetAExpr(); x != nil && len(x.Name) == 1 && nameOf(x.Name[0]) == "=" {
 		switch x.Kind {
 		case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_IN, pg.A_Expr_Kind_AEXPR_OP_ANY:
 			l, r := x.Lexpr, x.Rexpr
@@ -613,15 +784,13 @@ func (a *analysis) where(n *pg.Node, sc *scope) {
 				a.seen[x] = true
 				f := a.expr(l, sc).with(a.expr(r, sc))
 				o := a.operator([]string{"="}, f)
-				a.probe(f, f.straight() && !o.hidden)
+				a.probe(f, f.straight() && o.constant())
 				return
 			}
 			if x.Kind == pg.A_Expr_Kind_AEXPR_OP && l.GetColumnRef() != nil && r.GetColumnRef() != nil {
 				a.seen[x] = true
 				lf, rf := a.expr(l, sc), a.expr(r, sc)
-				if o := a.operator([]string{"="}, lf.with(rf)); !o.hidden {
-					a.compare(lf, rf)
-				}
+				a.compare(lf, rf, a.operator([]string{"="}, lf.with(rf)))
 				return
 			}
 		}
@@ -630,9 +799,7 @@ func (a *analysis) where(n *pg.Node, sc *scope) {
 		a.seen[s] = true
 		l := a.expr(s.Testexpr, sc)
 		out := a.query(s.Subselect, sc)
-		if o := a.operator([]string{"="}, l); !o.hidden {
-			a.compare(l, a.flows(out))
-		}
+		a.compare(l, a.flows(out), a.operator([]string{"="}, l))
 		return
 	}
 	a.probe(a.expr(n, sc), false)
@@ -651,7 +818,7 @@ func fixedValue(n *pg.Node) bool {
 		return !slices.ContainsFunc(x.AArrayExpr.Elements, func(n *pg.Node) bool { return !fixedValue(n) })
 	case *pg.Node_AExpr:
 		return x.AExpr.Kind == pg.A_Expr_Kind_AEXPR_OP && x.AExpr.Lexpr == nil && len(x.AExpr.Name) == 1 &&
-			x.AExpr.Name[0].GetString_().GetSval() == "-" && fixedValue(x.AExpr.Rexpr)
+			nameOf(x.AExpr.Name[0]) == "-" && fixedValue(x.AExpr.Rexpr)
 	}
 	return false
 }
@@ -673,14 +840,20 @@ func (a *analysis) children(m protoreflect.Message, sc *scope) flow {
 				case *pg.Node_ResTarget: // a named argument of an XML function
 					a.seen[y.ResTarget] = true
 					f = f.with(a.expr(y.ResTarget.Val, sc))
-				case *pg.Node_TypeName, *pg.Node_RangeTableFuncCol, *pg.Node_JsonTableColumn, *pg.Node_JsonTablePathSpec, *pg.Node_Constraint, *pg.Node_DefElem:
+				case *pg.Node_TypeName:
+					if a.typeName(y.TypeName) {
+						f = f.with(opaque)
+					}
+				case *pg.Node_RangeTableFuncCol, *pg.Node_JsonTableColumn, *pg.Node_JsonTablePathSpec, *pg.Node_Constraint, *pg.Node_DefElem:
 					f = f.with(a.children(childOf(x), sc))
 				case nil:
 				default:
 					f = f.with(a.expr(x, sc))
 				}
 			case *pg.TypeName:
-				a.typeName(x)
+				if a.typeName(x) {
+					f = f.with(opaque)
+				}
 			case *pg.WindowDef:
 				f = f.with(a.window(x, sc))
 			case *pg.RangeVar:
@@ -720,375 +893,102 @@ func targetName(t *pg.ResTarget) string {
 }
 
 func columnLabel(n *pg.Node) string {
+	name, _ := figure(n)
+	if name == "" {
+		return "?column?"
+	}
+	return name
+}
+
+// figure is how PostgreSQL names a column by its expression, and how much that name
+// weighs: a cast's type gives way to a name of weight 2.
+func figure(n *pg.Node) (name string, weight int) {
 	switch x := n.GetNode().(type) {
 	case *pg.Node_ColumnRef:
-		for i := len(x.ColumnRef.Fields) - 1; i >= 0; i-- {
-			if s := x.ColumnRef.Fields[i].GetString_(); s != nil {
-				return s.Sval
-			}
-		}
+		return lastName(x.ColumnRef.Fields), 2
 	case *pg.Node_FuncCall:
-		return x.FuncCall.Funcname[len(x.FuncCall.Funcname)-1].GetString_().GetSval()
+		return lastName(x.FuncCall.Funcname), 2
+	case *pg.Node_AExpr:
+		if x.AExpr.Kind == pg.A_Expr_Kind_AEXPR_NULLIF {
+			return "nullif", 2
+		}
 	case *pg.Node_TypeCast:
-		if l := columnLabel(x.TypeCast.Arg); l != "?column?" {
-			return l
+		if name, weight = figure(x.TypeCast.Arg); weight > 1 {
+			return name, weight
 		}
-		names := stringsOf(x.TypeCast.TypeName.GetNames())
-		return names[len(names)-1]
+		return lastName(x.TypeCast.TypeName.GetNames()), 1
 	case *pg.Node_CollateClause:
-		return columnLabel(x.CollateClause.Arg)
+		return figure(x.CollateClause.Arg)
 	case *pg.Node_AIndirection:
-		for i := len(x.AIndirection.Indirection) - 1; i >= 0; i-- {
-			if s := x.AIndirection.Indirection[i].GetString_(); s != nil {
-				return s.Sval
-			}
+		if name = lastName(x.AIndirection.Indirection); name != "" {
+			return name, 2
 		}
-		return columnLabel(x.AIndirection.Arg)
+		return figure(x.AIndirection.Arg)
 	case *pg.Node_CaseExpr:
-		if l := columnLabel(x.CaseExpr.Defresult); l != "?column?" {
-			return l
+		if name, weight = figure(x.CaseExpr.Defresult); weight > 1 {
+			return name, weight
 		}
-		return "case"
-	case *pg.Node_CoalesceExpr:
-		return "coalesce"
-	case *pg.Node_AArrayExpr:
-		return "array"
-	case *pg.Node_RowExpr:
-		return "row"
+		return "case", 1
 	case *pg.Node_SqlvalueFunction:
-		return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(x.SqlvalueFunction.Op.String(), "SVFOP_"), "_N"))
+		return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(x.SqlvalueFunction.Op.String(), "SVFOP_"), "_N")), 2
 	case *pg.Node_MinMaxExpr:
 		if x.MinMaxExpr.Op == pg.MinMaxOp_IS_LEAST {
-			return "least"
+			return "least", 2
 		}
-		return "greatest"
+		return "greatest", 2
 	case *pg.Node_SubLink:
 		switch x.SubLink.SubLinkType {
 		case pg.SubLinkType_EXISTS_SUBLINK:
-			return "exists"
+			return "exists", 2
 		case pg.SubLinkType_ARRAY_SUBLINK:
-			return "array"
+			return "array", 2
 		case pg.SubLinkType_EXPR_SUBLINK:
 			s := x.SubLink.Subselect.GetSelectStmt()
 			for s.GetLarg() != nil {
 				s = s.Larg
 			}
 			if list := s.GetTargetList(); len(list) > 0 {
-				return targetName(list[0].GetResTarget())
+				return targetName(list[0].GetResTarget()), 2
+			}
+			if len(s.GetValuesLists()) > 0 {
+				return columnName(0), 2
 			}
 		}
-	}
-	return "?column?"
-}
-
-// everything reports whether a WHERE chooses all rows of the target: it is
-// missing, always true, or does not look at the target at all.
-func (a *analysis) everything(n *pg.Node, sc *scope, e *entry) bool {
-	if n == nil || n.Node == nil {
-		return true
-	}
-	if n.GetCurrentOfExpr() != nil {
-		return false
-	}
-	before := a.touchesTarget
-	a.touchesTarget = false
-	probes := slices.Clone(a.probes)
-	a.expr(n, sc)
-	a.probes = probes // where reads it again
-	looks := a.touchesTarget
-	a.touchesTarget = before
-	switch truth(n, a, e) {
-	case yes:
-		return true
-	case no:
-		return false
-	}
-	return !looks
-}
-
-// verdict of a condition that can be told without data.
-type verdict int8
-
-const (
-	unsure verdict = iota
-	yes
-	no
-)
-
-// truth tells whether a condition is true for every row (NULLs aside), or for
-// none, as far as simple means go.
-func truth(n *pg.Node, a *analysis, e *entry) verdict {
-	switch x := n.GetNode().(type) {
-	case *pg.Node_AConst:
-		if b := x.AConst.GetBoolval(); b != nil {
-			return verdictOf(b.Boolval)
+	case *pg.Node_XmlExpr:
+		switch x.XmlExpr.Op {
+		case pg.XmlExprOp_IS_XMLCONCAT, pg.XmlExprOp_IS_XMLELEMENT, pg.XmlExprOp_IS_XMLFOREST, pg.XmlExprOp_IS_XMLPARSE,
+			pg.XmlExprOp_IS_XMLPI, pg.XmlExprOp_IS_XMLROOT, pg.XmlExprOp_IS_XMLSERIALIZE:
+			return strings.ToLower(strings.TrimPrefix(x.XmlExpr.Op.String(), "IS_")), 2
 		}
-		if x.AConst.Isnull {
-			return no
+	case *pg.Node_JsonFuncExpr:
+		switch x.JsonFuncExpr.Op {
+		case pg.JsonExprOp_JSON_EXISTS_OP, pg.JsonExprOp_JSON_QUERY_OP, pg.JsonExprOp_JSON_VALUE_OP:
+			return strings.ToLower(strings.TrimSuffix(x.JsonFuncExpr.Op.String(), "_OP")), 2
 		}
-	case *pg.Node_TypeCast:
-		if s := x.TypeCast.Arg.GetAConst().GetSval(); s != nil {
-			switch strings.ToLower(strings.TrimSpace(s.Sval)) {
-			case "t", "tr", "tru", "true", "y", "ye", "yes", "on", "1":
-				return yes
-			case "f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0":
-				return no
-			}
-		}
-		if i := x.TypeCast.Arg.GetAConst().GetIval(); i != nil {
-			return verdictOf(i.Ival != 0)
-		}
-		return truth(x.TypeCast.Arg, a, e)
-	case *pg.Node_BoolExpr:
-		args := x.BoolExpr.Args
-		switch x.BoolExpr.Boolop {
-		case pg.BoolExprType_NOT_EXPR:
-			switch truth(args[0], a, e) {
-			case yes:
-				return no
-			case no:
-				return yes
-			}
-		case pg.BoolExprType_AND_EXPR:
-			all := yes
-			for _, n := range args {
-				switch truth(n, a, e) {
-				case no:
-					return no
-				case unsure:
-					all = unsure
-				}
-			}
-			return all
-		case pg.BoolExprType_OR_EXPR:
-			none := no
-			for i, n := range args {
-				switch truth(n, a, e) {
-				case yes:
-					return yes
-				case unsure:
-					none = unsure
-				}
-				for _, m := range args[:min(i, 50)] {
-					if opposite(n, m) {
-						return yes
-					}
-				}
-			}
-			return none
-		}
-	case *pg.Node_NullTest:
-		c := x.NullTest.Arg.GetColumnRef()
-		if c == nil || x.NullTest.Nulltesttype != pg.NullTestType_IS_NOT_NULL {
-			return unsure
-		}
-		names := stringsOf(c.Fields)
-		if name := names[len(names)-1]; system[name] || a.notNull(e, name) {
-			return yes
-		}
-	case *pg.Node_BooleanTest:
-		v := truth(x.BooleanTest.Arg, a, e)
-		switch x.BooleanTest.Booltesttype {
-		case pg.BoolTestType_IS_TRUE:
-			return v
-		case pg.BoolTestType_IS_NOT_FALSE:
-			if v == yes {
-				return yes
-			}
-		case pg.BoolTestType_IS_FALSE:
-			if v == no {
-				return yes
-			}
-		case pg.BoolTestType_IS_NOT_TRUE:
-			if v == no {
-				return yes
-			}
-		}
-	case *pg.Node_AExpr:
-		return compared(x.AExpr)
-	case *pg.Node_CoalesceExpr:
-		if len(x.CoalesceExpr.Args) > 0 {
-			return truth(x.CoalesceExpr.Args[0], a, e)
-		}
-	case *pg.Node_SubLink:
-		s := x.SubLink.Subselect.GetSelectStmt()
-		if x.SubLink.SubLinkType == pg.SubLinkType_EXISTS_SUBLINK && s != nil && s.WhereClause == nil && s.HavingClause == nil && len(s.FromClause) == 0 {
-			return yes
-		}
-		// x IN (SELECT x FROM the same table)
-		if x.SubLink.SubLinkType == pg.SubLinkType_ANY_SUBLINK && s != nil && s.WhereClause == nil && len(s.FromClause) == 1 && len(s.TargetList) == 1 && s.LimitCount == nil {
-			if v := s.FromClause[0].GetRangeVar(); v != nil && e.prefix != "" {
-				schema, _ := a.resolve(v)
-				if fullName(schema, v.Relname)+"." == e.prefix && same(x.SubLink.Testexpr, s.TargetList[0].GetResTarget().GetVal()) {
-					return yes
-				}
-			}
-		}
-	}
-	return unsure
-}
-
-func verdictOf(b bool) verdict {
-	if b {
-		return yes
-	}
-	return no
-}
-
-// notNull reports whether a column of the target is declared NOT NULL.
-func (a *analysis) notNull(e *entry, name string) bool {
-	if a.reader.catalog == nil || e.prefix == "" {
-		return false
-	}
-	schema, rel, _ := strings.Cut(strings.TrimSuffix(e.prefix, "."), ".")
-	r := a.reader.catalog.Relation(schema, rel)
-	if r == nil {
-		return false
-	}
-	c := r.Column(name)
-	return c != nil && c.NotNull
-}
-
-// compared evaluates a comparison of constants, or of a column with itself.
-func compared(x *pg.A_Expr) verdict {
-	names := stringsOf(x.Name)
-	if len(names) == 0 {
-		return unsure
-	}
-	op := names[len(names)-1]
-	switch x.Kind {
-	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
-		if s := x.Rexpr.GetAConst().GetSval(); s != nil && s.Sval != "" && strings.Trim(s.Sval, "%") == "" && !strings.HasPrefix(op, "!") {
-			return yes
-		}
-		return unsure
-	case pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
-		if same(x.Lexpr, x.Rexpr) {
-			return yes
-		}
-		return unsure
-	case pg.A_Expr_Kind_AEXPR_IN:
-		if op != "=" {
-			return unsure
-		}
-		for _, n := range x.Rexpr.GetList().GetItems() {
-			if same(x.Lexpr, n) || ordered(x.Lexpr, n, "=") == yes {
-				return yes
-			}
-		}
-		return unsure
-	case pg.A_Expr_Kind_AEXPR_BETWEEN:
-		if l := x.Rexpr.GetList().GetItems(); len(l) == 2 {
-			if same(x.Lexpr, l[0]) && same(x.Lexpr, l[1]) || ordered(x.Lexpr, l[0], ">=") == yes && ordered(x.Lexpr, l[1], "<=") == yes {
-				return yes
-			}
-		}
-		return unsure
-	case pg.A_Expr_Kind_AEXPR_OP:
 	default:
-		return unsure
-	}
-	if same(x.Lexpr, x.Rexpr) {
-		switch op {
-		case "=", "<=", ">=", "~~", "~~*":
-			return yes
-		case "<>", "!=", "<", ">":
-			return no
-		}
-	}
-	return ordered(x.Lexpr, x.Rexpr, op)
-}
-
-// ordered compares two constants of one type.
-func ordered(l, r *pg.Node, op string) verdict {
-	c, ok := 0, false
-	if x, isx := numeric(l); isx {
-		if y, isy := numeric(r); isy {
-			ok = true
-			switch {
-			case x < y:
-				c = -1
-			case x > y:
-				c = 1
+		if n.GetNode() != nil {
+			if name = labels[string(childOf(n).Descriptor().Name())]; name != "" {
+				return name, 2
 			}
 		}
 	}
-	if x, y := l.GetAConst().GetSval(), r.GetAConst().GetSval(); x != nil && y != nil {
-		// The collation may order otherwise, but equal is equal.
-		switch op {
-		case "=":
-			return verdictOf(x.Sval == y.Sval)
-		case "<>", "!=":
-			return verdictOf(x.Sval != y.Sval)
-		}
-		return unsure
-	}
-	if !ok {
-		return unsure
-	}
-	switch op {
-	case "=":
-		return verdictOf(c == 0)
-	case "<>", "!=":
-		return verdictOf(c != 0)
-	case "<":
-		return verdictOf(c < 0)
-	case ">":
-		return verdictOf(c > 0)
-	case "<=":
-		return verdictOf(c <= 0)
-	case ">=":
-		return verdictOf(c >= 0)
-	}
-	return unsure
+	return "", 0
 }
 
-func numeric(n *pg.Node) (float64, bool) {
-	k := n.GetAConst()
-	switch {
-	case k.GetIval() != nil:
-		return float64(k.GetIval().Ival), true
-	case k.GetFval() != nil:
-		f, err := strconv.ParseFloat(k.GetFval().Fval, 64)
-		return f, err == nil
-	}
-	if x := n.GetAExpr(); x != nil && x.Lexpr == nil && len(x.Name) == 1 && x.Name[0].GetString_().GetSval() == "-" {
-		f, ok := numeric(x.Rexpr)
-		return -f, ok
-	}
-	return 0, false
+// labels are the names of columns by the kind of their expression.
+var labels = map[string]string{
+	"CoalesceExpr": "coalesce", "A_ArrayExpr": "array", "RowExpr": "row", "GroupingFunc": "grouping", "MergeSupportFunc": "merge_action",
+	"XmlSerialize": "xmlserialize", "JsonParseExpr": "json", "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize",
+	"JsonObjectConstructor": "json_object", "JsonArrayConstructor": "json_array", "JsonArrayQueryConstructor": "json_array",
+	"JsonObjectAgg": "json_objectagg", "JsonArrayAgg": "json_arrayagg",
 }
 
-// same reports whether two nodes are references to one column.
-func same(l, r *pg.Node) bool {
-	x, y := l.GetColumnRef(), r.GetColumnRef()
-	if x == nil || y == nil {
-		return false
-	}
-	a, b := stringsOf(x.Fields), stringsOf(y.Fields)
-	n := min(len(a), len(b)) // t.id and id: take them for one
-	return slices.Equal(a[len(a)-n:], b[len(b)-n:])
-}
-
-// opposite reports whether one of two conditions is true for every row.
-func opposite(n, m *pg.Node) bool {
-	x, y := n.GetNullTest(), m.GetNullTest()
-	if x != nil && y != nil {
-		return same(x.Arg, y.Arg) && x.Nulltesttype != y.Nulltesttype
-	}
-	for _, p := range [2][2]*pg.Node{{n, m}, {m, n}} {
-		if b := p[0].GetBoolExpr(); b != nil && b.Boolop == pg.BoolExprType_NOT_EXPR && equalNodes(b.Args[0], p[1]) {
-			return true
+// lastName is the last name in a list of names, subscripts and stars.
+func lastName(list []*pg.Node) string {
+	for i := len(list) - 1; i >= 0; i-- {
+		if s := list[i].GetString_(); s != nil {
+			return s.Sval
 		}
 	}
-	u, v := n.GetAExpr(), m.GetAExpr()
-	if u == nil || v == nil || len(u.Name) != 1 || len(v.Name) != 1 {
-		return false
-	}
-	ops := u.Name[0].GetString_().GetSval() + " " + v.Name[0].GetString_().GetSval()
-	switch ops {
-	case "= <>", "<> =", "< >=", ">= <", "> <=", "<= >", "<= >=", ">= <=", "~~ !~~", "!~~ ~~":
-		return u.Kind == v.Kind && same(u.Lexpr, v.Lexpr) && equalNodes(u.Rexpr, v.Rexpr)
-	}
-	return false
+	return ""
 }

@@ -10,12 +10,17 @@ type flow struct {
 	// columns that flow in, as schema.table.column, without repeats. Never changed
 	// in place: flows share it.
 	columns []string
+	// by names functions of users that cannot be looked into, by their signatures: if
+	// they can be trusted, columns are all that flows in. Shared like columns.
+	by []string
 	// derived: the values are computed, not those of the columns as they are.
 	derived bool
-	// unproven: columns may be incomplete.
+	// unproven: columns may be incomplete, whomever one trusts.
 	unproven bool
 	// hidden: what is missing from columns may be anything of the target.
 	hidden bool
+	// argument: an argument of the function that is being read flows in.
+	argument bool
 }
 
 // opaque is the flow of what cannot be looked into.
@@ -26,23 +31,35 @@ func (f flow) with(g flow) flow {
 	f.derived = f.derived || g.derived
 	f.unproven = f.unproven || g.unproven
 	f.hidden = f.hidden || g.hidden
-	if len(f.columns) == 0 {
-		f.columns = g.columns
-		return f
+	f.argument = f.argument || g.argument
+	f.columns = union(f.columns, g.columns)
+	f.by = union(f.by, g.by)
+	return f
+}
+
+// union joins two lists that have no repeats, and changes neither.
+func union(x, y []string) []string {
+	switch {
+	case len(x) == 0:
+		return y
+	case len(y) == 0 || len(x) == len(y) && &x[0] == &y[0]:
+		return x
 	}
-	for i, c := range g.columns {
-		if !slices.Contains(f.columns, c) {
-			columns := slices.Clip(f.columns)
-			for _, c := range g.columns[i:] {
-				if !slices.Contains(columns, c) {
-					columns = append(columns, c)
-				}
-			}
-			f.columns = columns
-			break
+	contains := func(s string) bool { return slices.Contains(x, s) }
+	if len(x) > 50 && len(y) > 50 { // columns of a table with many partitions
+		known := make(map[string]bool, len(x))
+		for _, s := range x {
+			known[s] = true
+		}
+		contains = func(s string) bool { return known[s] }
+	}
+	out := slices.Clip(x)
+	for _, s := range y {
+		if !contains(s) {
+			out = append(out, s)
 		}
 	}
-	return f
+	return out
 }
 
 // computed is the flow of something computed from f.
@@ -53,18 +70,31 @@ func (f flow) computed() flow {
 
 // straight reports whether the values are those of base columns, as they are.
 func (f flow) straight() bool {
-	return len(f.columns) > 0 && !f.derived && !f.unproven
+	return len(f.columns) > 0 && !f.derived && !f.unproven && len(f.by) == 0
+}
+
+// carries reports whether values of the target may be in it, or an argument.
+func (f flow) carries() bool {
+	return len(f.columns) > 0 || f.hidden || len(f.by) > 0 || f.argument
+}
+
+// constant reports whether nothing of the target is in it.
+func (f flow) constant() bool {
+	return len(f.columns) == 0 && !f.hidden && !f.unproven && len(f.by) == 0
 }
 
 func (f flow) equal(g flow) bool {
-	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && len(f.columns) == len(g.columns)
+	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && f.argument == g.argument &&
+		len(f.columns) == len(g.columns) && len(f.by) == len(g.by)
 }
 
 // field is a column of something in FROM, or of a query's answer.
 type field struct {
 	name string
 	flow flow
-	junk bool // added by us, and not part of *
+	typ  string // of a relation's column, as format_type writes it
+	// generated: the column is computed by the table.
+	generated bool
 }
 
 // entry is something in FROM that a name can qualify.
@@ -175,6 +205,20 @@ func (s *scope) column(name string) (f flow, target, ok bool) {
 		}
 	}
 	return flow{}, false, false
+}
+
+// typ is the type of an unqualified name, if it is a relation's column.
+func (s *scope) typ(name string) string {
+	for ; s != nil; s = s.up {
+		for _, it := range s.items {
+			for i := range it.fields {
+				if it.fields[i].name == name {
+					return it.fields[i].typ
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // has reports whether the column is one of the statement's target.

@@ -38,9 +38,12 @@ func shop() *catalog.Snapshot {
 	return catalog.New(catalog.Content{
 		Schemas:   []string{"public", "other"},
 		Relations: []*catalog.Relation{table("public", "customers", "id", "name", "email", "city"), table("other", "customers", "id", "x"), whole, part, view, calling, generated},
-		Functions: []catalog.Function{{Schema: "public", Name: "act"}, {Schema: "public", Name: "citext_lower", Transparent: true}, {Schema: "public", Name: "upper"}},
-		Operators: []catalog.Operator{{Schema: "public", Name: "@@@", Function: catalog.Function{Schema: "public", Name: "act"}}, {Schema: "other", Name: "=", Function: catalog.Function{Schema: "other", Name: "eq"}}},
-		Types:     []catalog.Type{{Schema: "public", Name: "checked", Calls: true}},
+		Functions: []catalog.Function{{Schema: "public", Name: "act", Types: []string{"integer"}, Returns: 23},
+			{Schema: "public", Name: "citext_lower", Types: []string{"text"}, Transparent: true},
+			{Schema: "public", Name: "upper", Types: []string{"public.checked"}, Returns: 25}},
+		Operators: []catalog.Operator{{Schema: "public", Name: "@@@", Function: catalog.Function{Schema: "public", Name: "act", Types: []string{"text", "text"}}},
+			{Schema: "other", Name: "=", Function: catalog.Function{Schema: "other", Name: "eq", Types: []string{"text", "text"}}}},
+		Types: []catalog.Type{{Schema: "public", Name: "checked", Calls: true}},
 	}, nil)
 }
 
@@ -51,13 +54,13 @@ func TestOutputs(t *testing.T) {
 	for text, want := range map[string][]mask.Column{
 		"SELECT email FROM customers":               {{Name: "email", Sources: []string{"public.customers.email"}, Proven: true}},
 		"SELECT mail FROM contacts":                 {{Name: "mail", Sources: []string{"public.contacts.mail", "public.customers.email"}, Proven: true, Derived: true}},
-		"SELECT x FROM calls":                       {{Name: "x", Sources: []string{"public.calls.x"}, Derived: true}},
+		"SELECT x FROM calls":                       {{Name: "x", Sources: []string{"public.calls.x"}, Derived: true, Opaque: []string{"public.act(integer)"}}},
 		"SELECT detail FROM log_2024":               {{Name: "detail", Sources: []string{"public.log_2024.detail", "public.log.detail"}, Proven: true}},
 		"SELECT total FROM sums":                    {{Name: "total", Sources: []string{"public.sums.total", "public.sums.a", "public.sums.b"}, Proven: true, Derived: true}},
 		"SELECT citext_lower(email) FROM customers": {{Name: "citext_lower", Sources: []string{"public.customers.email"}, Proven: true, Derived: true}},
-		"SELECT upper('x')":                         {{Name: "upper", Derived: true}}, // public.upper may be meant
+		"SELECT upper('x')":                         {{Name: "upper", Derived: true, Opaque: []string{"public.upper(public.checked)"}}}, // public.upper may be meant
 		"SELECT pg_catalog.upper('x')":              {{Name: "upper", Proven: true, Derived: true}},
-		"SELECT name @@@ 'x' FROM customers":        {{Name: "?column?", Sources: []string{"public.customers.name"}, Derived: true}},
+		"SELECT name @@@ 'x' FROM customers":        {{Name: "?column?", Sources: []string{"public.customers.name"}, Derived: true, Opaque: []string{"public.act(text, text)"}}},
 		"SELECT name::checked FROM customers":       {{Name: "name", Sources: []string{"public.customers.name"}, Derived: true}},
 		"SELECT x FROM other.customers":             {{Name: "x", Sources: []string{"other.customers.x"}, Proven: true}},
 		"WITH RECURSIVE r (a, b) AS (SELECT '', email FROM customers UNION ALL SELECT b, a FROM r) SELECT a FROM r": {
@@ -127,16 +130,40 @@ func TestKept(t *testing.T) {
 func TestMoves(t *testing.T) {
 	r := lineage.NewReader(shop())
 	for text, column := range map[string]string{
-		"ALTER TABLE customers RENAME COLUMN email TO e":                                      "public.customers.email",
-		"ALTER TABLE customers RENAME TO people":                                              "public.customers.email",
-		"ALTER INDEX customers RENAME TO people":                                              "public.customers.email",
-		"ALTER TABLE customers SET SCHEMA other":                                              "public.customers.email",
-		"ALTER SCHEMA public RENAME TO x":                                                     "?",
-		"ALTER TABLE customers INHERIT log":                                                   "public.customers.email",
-		"ALTER TABLE log_2024 NO INHERIT log":                                                 "public.log.detail",
-		"ALTER TABLE log ATTACH PARTITION customers DEFAULT":                                  "public.customers.email",
-		"ALTER TABLE log DETACH PARTITION log_2024":                                           "public.log.detail",
-		"CREATE UNIQUE INDEX ON customers (email)":                                            "public.customers.email",
+		"ALTER TABLE customers RENAME COLUMN email TO e":                                                     "public.customers.email",
+		"ALTER TABLE customers RENAME TO people":                                                             "public.customers.email",
+		"ALTER INDEX customers RENAME TO people":                                                             "public.customers.email",
+		"ALTER TABLE customers SET SCHEMA other":                                                             "public.customers.email",
+		"ALTER SCHEMA public RENAME TO x":                                                                    "?",
+		"ALTER TABLE customers INHERIT log":                                                                  "public.customers.email",
+		"ALTER TABLE log_2024 NO INHERIT log":                                                                "public.log.detail",
+		"ALTER TABLE log ATTACH PARTITION customers DEFAULT":                                                 "public.customers.email",
+		"ALTER TABLE log DETACH PARTITION log_2024":                                                          "public.log.detail",
+		"CREATE UNIQUE INDEX ON customers (email)":                                                           "public.customers.email",
+		"CREATE INDEX ON customers (id, email) INCLUDE (name)":                                               "public.customers.email",
+		"CREATE INDEX ON customers (lower(email))":                                                           "public.customers.email",
+		"CLUSTER customers USING i":                                                                          "public.customers.email",
+		"CLUSTER customers":                                                                                  "public.customers.email",
+		"CLUSTER":                                                                                            "?",
+		"ALTER TABLE customers CLUSTER ON i":                                                                 "public.customers.email",
+		"ALTER TABLE customers ADD EXCLUDE USING btree (email WITH =)":                                       "public.customers.email",
+		"INSERT INTO customers (email) VALUES ('x') ON CONFLICT (email) DO NOTHING":                          "public.customers.email",
+		"INSERT INTO customers (email) VALUES ('x') ON CONFLICT (lower(email)) DO NOTHING":                   "public.customers.email",
+		"DO 'BEGIN END'":                                                                                     "?",
+		"CALL nowhere()":                                                                                     "?",
+		"CREATE TRIGGER t BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION f()":                      "?",
+		"ALTER TABLE customers ENABLE TRIGGER t":                                                             "?",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN END'":                                    "?",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'CREATE TABLE x (y int)'":                           "?",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = other AS 'SELECT 1'":                 "?",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$SELECT id FROM customers WHERE email LIKE 'a%'$$": "public.customers.email",
+		"CREATE FUNCTION f() RETURNS int RETURN (SELECT id FROM customers WHERE email LIKE 'a%')":            "public.customers.email",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'UPDATE customers SET name = email'":               "public.customers.email",
+		"CREATE FUNCTION f(customers) RETURNS int BEGIN ATOMIC SELECT 1; SELECT id FROM customers ORDER BY email; END": "public.customers.email",
+		"ALTER FUNCTION act(int) STABLE":                                                      "?",
+		"ALTER FUNCTION act(int) RENAME TO trusted":                                           "?",
+		"CREATE CAST (int AS text) WITH FUNCTION act(int) AS IMPLICIT":                        "?",
+		"SELECT query_to_xml('SELECT 1', true, false, '')":                                    "?",
 		"ALTER TABLE customers ADD UNIQUE (id, email)":                                        "public.customers.email",
 		"ALTER TABLE customers ADD FOREIGN KEY (email) REFERENCES log (detail)":               "public.customers.email",
 		"CREATE TABLE t (x text REFERENCES customers (email))":                                "public.customers.email",
@@ -151,7 +178,8 @@ func TestMoves(t *testing.T) {
 	if err != nil || !slices.Contains(rd.Intent.Outputs[0].Sources, "public.log_2024.detail") {
 		t.Errorf("the whole does not count as its parts: %v, %+v", err, rd)
 	}
-	for _, text := range []string{"CREATE INDEX ON customers (email)", "ALTER TABLE customers RENAME CONSTRAINT a TO b"} {
+	for _, text := range []string{"CREATE INDEX ON customers ((1))", "ALTER TABLE customers RENAME CONSTRAINT a TO b",
+		"CREATE FUNCTION f(x int) RETURNS text LANGUAGE sql AS 'SELECT email FROM customers'", "CREATE FUNCTION f() RETURNS text RETURN (SELECT max(c.email) FROM customers c)"} {
 		if rd, err := r.Read(text, session); err != nil || len(rd.Intent.Probes) > 0 {
 			t.Errorf("%s: %v, %+v", text, err, rd)
 		}

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"slices"
+	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -214,9 +215,8 @@ func (a *analysis) order_by(list []*pg.Node, sc *scope, out answer) {
 // of an output column, or an expression. outputFirst tells which of an output
 // and an input column of one name is meant.
 func (a *analysis) byName(n *pg.Node, sc *scope, out answer, outputFirst bool) flow {
-	if k := n.GetAConst(); k != nil && k.GetIval() != nil {
-		a.seen[k] = true
-		if i := int(k.GetIval().Ival); i >= 1 && i <= len(out.fields) {
+	if k := a.constant(n); k.isInt {
+		if i := int(k.i); i >= 1 && i <= len(out.fields) {
 			return out.fields[i-1].flow
 		}
 		if out.known {
@@ -327,6 +327,11 @@ func (a *analysis) targets(list []*pg.Node, sc *scope) answer {
 // star expands *, t.* and (expression).*.
 func (a *analysis) star(n *pg.Node, sc *scope) (fields []field, star, ok bool) {
 	if x := n.GetAIndirection(); x != nil && len(x.Indirection) > 0 && x.Indirection[len(x.Indirection)-1].GetAStar() != nil {
+		if len(x.Indirection) == 1 {
+			if fields, ok := a.record(x.Arg, sc); ok {
+				return fields, true, true
+			}
+		}
 		// The fields of a row: how many is not known.
 		a.expr(n, sc)
 		return nil, true, false
@@ -400,7 +405,9 @@ func (a *analysis) source(n *pg.Node, sc *scope, left []item) item {
 		r := x.RangeTableSample
 		a.seen[r] = true
 		it := a.source(r.Relation, sc, left)
-		a.call(stringsOf(r.Method), true)
+		if names := stringsOf(r.Method); len(a.users(names, -1)) > 0 || !a.call(names, -1, true) {
+			a.runs()
+		}
 		for _, n := range append(slices.Clone(r.Args), r.Repeatable) {
 			a.probe(a.expr(n, inner(false)), false)
 		}
@@ -409,21 +416,38 @@ func (a *analysis) source(n *pg.Node, sc *scope, left []item) item {
 		r := x.RangeTableFunc
 		a.seen[r] = true
 		f := a.children(r.ProtoReflect(), inner(true)).computed()
+		a.probe(f, false) // the number of rows tells of the document, and it may be none
 		var fields []field
 		for _, n := range r.Columns {
 			if c := n.GetRangeTableFuncCol(); c != nil {
-				fields = append(fields, field{name: c.Colname, flow: f.with(opaque)})
+				fields = append(fields, field{name: c.Colname, flow: f})
 			}
 		}
 		return derivedTable(r.Alias, answer{fields: fields, known: true})
 	case *pg.Node_JsonTable:
 		r := x.JsonTable
 		a.seen[r] = true
-		a.children(r.ProtoReflect(), inner(true))
-		return derivedTable(r.Alias, answer{})
+		f := a.children(r.ProtoReflect(), inner(true)).computed()
+		a.probe(f, false)
+		return derivedTable(r.Alias, answer{fields: tabled(r.Columns, f, nil), known: true})
 	}
 	a.refuse("the FROM holds something that this bastion does not know")
 	return item{}
+}
+
+// tabled lists the columns of JSON_TABLE: those of nested paths come last.
+func tabled(list []*pg.Node, f flow, fields []field) []field {
+	for _, n := range list {
+		if c := n.GetJsonTableColumn(); c.GetColtype() != pg.JsonTableColumnType_JTC_NESTED {
+			fields = append(fields, field{name: c.GetName(), flow: f})
+		}
+	}
+	for _, n := range list {
+		if c := n.GetJsonTableColumn(); c.GetColtype() == pg.JsonTableColumnType_JTC_NESTED {
+			fields = tabled(c.Columns, f, fields)
+		}
+	}
+	return fields
 }
 
 func derivedTable(alias *pg.Alias, out answer) item {
@@ -473,6 +497,19 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 	}
 	if a.inView && verb == Select {
 		a.reads = append(a.reads, full)
+		if rel != nil {
+			a.under = append(a.under, rel)
+		}
+	}
+	switch verb {
+	case Insert, Update, UpdateAll, Delete, DeleteAll, Merge, CopyIn:
+		a.written(rel)
+	case Select:
+		if rel != nil {
+			for _, p := range rel.Policies {
+				a.unsettles = a.unsettles || a.check(p).unsettles
+			}
+		}
 	}
 	if catalog.System(schema) {
 		a.system = true
@@ -482,8 +519,8 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 		}
 		e.fields = make([]field, len(rel.Columns))
 		for i, c := range rel.Columns {
-			e.fields[i] = field{name: c.Name, flow: flow{columns: c.Sources}}
-			if !structure[full] && !counting[full] && (full != "pg_catalog.pg_stat_activity" || c.Name == "query") {
+			e.fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources}}
+			if g := guarded[full]; g == c.Name || g == "" && !structure[full] && !counting[full] {
 				e.fields[i].flow = opaque.with(e.fields[i].flow)
 			}
 		}
@@ -513,7 +550,8 @@ func (a *analysis) through(rel *catalog.Relation, verb bastion.Verb) {
 	for _, c := range w.calls {
 		a.action(c.Verb, c.Resource)
 	}
-	a.effects = a.effects || w.effects
+	a.effects, a.unsettles = a.effects || w.effects, a.unsettles || w.unsettles
+	a.folded = a.folded.with(w.folded)
 	if verb != Select {
 		for _, r := range w.reads {
 			a.action(verb, r)
@@ -521,16 +559,31 @@ func (a *analysis) through(rel *catalog.Relation, verb bastion.Verb) {
 	}
 }
 
-// columns returns a relation's columns with all that flows into each.
+// columns returns a relation's columns with all that flows into each. They are
+// shared and must not be changed.
 func (a *analysis) columns(rel *catalog.Relation) []field {
 	a.spend(len(rel.Columns))
-	fields := make([]field, len(rel.Columns))
-	for i, c := range rel.Columns {
-		fields[i] = field{name: c.Name, flow: flow{columns: c.Sources}}
+	r := a.reader
+	r.mu.Lock()
+	fields, ok := r.fields[rel]
+	r.mu.Unlock()
+	if ok {
+		return fields
 	}
+	fields = make([]field, len(rel.Columns))
+	for i := range rel.Columns {
+		c := &rel.Columns[i]
+		fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources}}
+	}
+	whole := true
 	switch {
+	case rel.Kind == catalog.Sequence:
+		for _, n := range []string{"last_value", "log_cnt", "is_called"} {
+			fields = append(fields, field{name: n, flow: flow{columns: []string{rel.FullName() + "." + n}}})
+		}
 	case rel.Kind == catalog.View || rel.Kind == catalog.Materialized:
-		w := a.reader.view(rel, a)
+		w := r.view(rel, a)
+		whole = w.whole
 		for i := range fields {
 			if i < len(w.fields) && len(w.fields) == len(fields) {
 				fields[i].flow = fields[i].flow.with(w.fields[i].flow)
@@ -539,30 +592,36 @@ func (a *analysis) columns(rel *catalog.Relation) []field {
 			}
 		}
 	default:
-		for i, c := range rel.Columns {
-			if c.Generated != "" {
-				fields[i].flow = fields[i].flow.with(a.generated(rel, c.Generated))
+		for i := range rel.Columns {
+			if g := rel.Columns[i].Generated; g != "" {
+				fields[i].generated = true
+				fields[i].flow = fields[i].flow.with(a.generated(rel, g))
 			}
 		}
+	}
+	if whole {
+		r.mu.Lock()
+		r.fields[rel] = fields
+		r.mu.Unlock()
 	}
 	return fields
 }
 
 // generated reads the expression of a generated column.
 func (a *analysis) generated(rel *catalog.Relation, expression string) flow {
-	tree, err := pg.Parse("SELECT " + expression)
-	if err != nil || len(tree.Stmts) != 1 || len(tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()) != 1 {
+	list := expressions(expression)
+	if len(list) != 1 {
 		return opaque
 	}
 	fields := make([]field, len(rel.Columns))
-	for i, c := range rel.Columns {
-		fields[i] = field{name: c.Name, flow: flow{columns: c.Sources}}
+	for i := range rel.Columns {
+		fields[i] = field{name: rel.Columns[i].Name, flow: flow{columns: rel.Columns[i].Sources}}
 	}
 	e := &entry{schema: rel.Schema, alias: rel.Name, fields: fields, named: true}
 	sub := a.inside()
 	f := opaque
 	sub.guard(func() {
-		f = sub.expr(tree.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().GetVal(), &scope{items: []item{{entries: []*entry{e}, fields: fields}}})
+		f = sub.expr(list[0], &scope{items: []item{{entries: []*entry{e}, fields: fields}}})
 	})
 	return f.computed()
 }
@@ -571,7 +630,7 @@ func (a *analysis) generated(rel *catalog.Relation, expression string) flow {
 // qualified and nothing was chosen by the person.
 func (a *analysis) inside() *analysis {
 	return &analysis{reader: a.reader, session: Session{Path: []string{"pg_catalog"}}, seen: map[any]bool{},
-		actions: map[bastion.Action]bool{}, inView: true, views: a.views, depth: a.depth, steps: a.steps}
+		actions: map[bastion.Action]bool{}, inView: true, views: a.views, routines: a.routines, depth: a.depth, steps: a.steps}
 }
 
 // guard runs f. What f refuses to read leaves its result as it was.
@@ -597,7 +656,7 @@ func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 	if w != nil {
 		return w
 	}
-	w = &view{effects: true}
+	w = &view{effects: true, unsettles: true, folded: opaque}
 	if slices.Contains(a.views, rel) || len(a.views) > 100 {
 		return w // views cannot refer to themselves; a hostile server might tell of one
 	}
@@ -610,7 +669,7 @@ func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 		sub.views = append(slices.Clip(a.views), rel)
 		var out answer
 		if sub.guard(func() { out = sub.query(tree.Stmts[0].Stmt, nil) }) && unseen(tree.Stmts[0].Stmt, sub.seen) == "" && out.known {
-			w.fields, w.effects, w.reads = out.fields, sub.effects, sub.reads
+			w.fields, w.effects, w.unsettles, w.reads, w.under, w.folded = out.fields, sub.effects, sub.unsettles, sub.reads, sub.under, sub.folded
 			for _, x := range sub.order {
 				if x.Verb != Select && x.Verb != Catalog {
 					w.calls = append(w.calls, x)
@@ -624,6 +683,7 @@ func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 			return w
 		}
 	}
+	w.whole = true
 	r.mu.Lock()
 	r.views[rel] = w
 	r.mu.Unlock()
@@ -654,8 +714,11 @@ func (a *analysis) resolve(v *pg.RangeVar) (schema string, rel *catalog.Relation
 		}
 		return "public", nil
 	}
-	for _, s := range a.session.Path {
+	for i, s := range a.session.Path {
 		if rel = c.Relation(s, v.Relname); rel != nil {
+			if a.strict && slices.ContainsFunc(a.session.Path[i+1:], func(s string) bool { return c.Relation(s, v.Relname) != nil }) {
+				a.refuse("a name in a function may mean one thing or another")
+			}
 			return s, rel
 		}
 		// System catalogs are loaded when they are used.
@@ -705,11 +768,8 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 		if !lok || !rok {
 			lf.unproven, rf.unproven = true, true
 		}
-		a.compare(lf, rf)
+		a.compare(lf, rf, a.operator([]string{"="}, lf.with(rf)))
 		merged = append(merged, field{name: name, flow: lf.with(rf)})
-	}
-	if len(using) > 0 {
-		a.operator([]string{"="}, flow{})
 	}
 	rest := func(fields []field) {
 		for _, f := range fields {
@@ -735,9 +795,12 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 	return it
 }
 
-// compare notes an equality between two columns.
-func (a *analysis) compare(l, r flow) {
-	equality := l.straight() && r.straight()
+// compare notes an equality between two columns, or a column and an argument of the
+// function that is being read. by is what the operator adds.
+func (a *analysis) compare(l, r, by flow) {
+	equality := by.constant() && (l.straight() || l.argument && l.constant()) && (r.straight() || r.argument && r.constant())
+	argument := l.argument || r.argument
+	l.argument, r.argument = argument, argument
 	a.probe(l, equality)
 	a.probe(r, equality)
 }
@@ -745,61 +808,163 @@ func (a *analysis) compare(l, r flow) {
 // functions reads functions in FROM.
 func (a *analysis) functions(r *pg.RangeFunction, sc *scope) item {
 	a.seen[r] = true
-	all, count, single := flow{}, 0, ""
-	known := true
-	for _, n := range r.Functions {
-		for i, x := range n.GetList().GetItems() {
-			if i > 0 { // a column definition list
-				a.expr(x, sc)
-				continue
-			}
-			f := a.expr(x, sc)
-			all = all.with(f)
-			count++
-			if c := x.GetFuncCall(); c != nil {
-				names := stringsOf(c.Funcname)
-				single = names[len(names)-1]
-				known = known && scalarSet[single] && len(c.Args) <= 3
-			} else {
-				single = columnLabel(x) // such as current_date
+	alias, columns := "", []string(nil)
+	if r.Alias != nil {
+		alias, columns = r.Alias.Aliasname, stringsOf(r.Alias.Colnames)
+	}
+	all, first := flow{}, ""
+	out := answer{known: len(r.Functions) > 0}
+	for i, n := range r.Functions {
+		items := n.GetList().GetItems()
+		if len(items) == 0 {
+			a.refuse("the FROM holds something that this bastion does not know")
+		}
+		f, fields, label := a.rows(items[0], sc, len(r.Functions) == 1, alias)
+		all = all.with(f)
+		if i == 0 {
+			first = label
+		}
+		defined := r.Coldeflist
+		for _, x := range items[1:] { // a column definition list
+			a.expr(x, sc)
+			if l := x.GetList(); l != nil {
+				defined = l.Items
 			}
 		}
+		if len(defined) > 0 {
+			fields = nil
+			for _, n := range defined {
+				fields = append(fields, field{name: n.GetColumnDef().GetColname(), flow: f.computed()})
+			}
+		}
+		out.known = out.known && len(fields) > 0
+		out.fields = append(out.fields, fields...)
 	}
 	for _, n := range r.Coldeflist {
-		a.expr(n, sc)
+		all = all.with(a.expr(n, sc))
 	}
-	name := single
-	columns := []string(nil)
-	if r.Alias != nil {
-		name, columns = r.Alias.Aliasname, stringsOf(r.Alias.Colnames)
-	}
-	out := answer{known: true}
-	switch {
-	case len(r.Coldeflist) > 0:
-		for _, n := range r.Coldeflist {
-			out.fields = append(out.fields, field{name: n.GetColumnDef().GetColname(), flow: all.computed()})
-		}
-	case count == 1 && known:
-		// One column, named after the alias or the function.
-		column := single
-		if r.Alias != nil {
-			column = r.Alias.Aliasname
-		}
-		out.fields = []field{{name: column, flow: all}}
-	case count == 1 && fieldsOf[single] != "":
-		for n := range fieldNames(single) {
-			out.fields = append(out.fields, field{name: n, flow: all.computed()})
-		}
-	default:
-		// The columns are not known, but all that flows into them is.
-		out.known = false
+	if !out.known { // the columns are not known, but all that flows into them is
+		out.fields = nil
 	}
 	if out.known && r.Ordinality {
 		out.fields = append(out.fields, field{name: "ordinality"})
 	}
-	e := &entry{alias: name, fields: out.fields, loose: !out.known, fill: all.computed(), filled: !out.known}
-	return rename(item{entries: []*entry{e}, fields: out.fields, loose: !out.known}, name, columns)
+	if alias == "" {
+		alias = first
+	}
+	e := &entry{alias: alias, fields: out.fields, loose: !out.known, fill: all.computed(), filled: !out.known}
+	return rename(item{entries: []*entry{e}, fields: out.fields, loose: !out.known}, alias, columns)
 }
+
+// rows reads one function in FROM. Without fields, its columns are not known. label
+// is the name that it has without an alias.
+func (a *analysis) rows(n *pg.Node, sc *scope, single bool, alias string) (f flow, fields []field, label string) {
+	c := n.GetFuncCall()
+	if c == nil { // such as current_date
+		label = columnLabel(n)
+		f = a.expr(n, sc)
+		if n.GetSqlvalueFunction() != nil || n.GetCoalesceExpr() != nil {
+			fields = []field{{flow: f}}
+		}
+	} else {
+		names := stringsOf(c.Funcname)
+		label = names[len(names)-1]
+		var shaped bool
+		f, fields, shaped = a.invoke(c, sc)
+		switch {
+		case shaped || len(a.users(names, len(c.Args))) > 0:
+		case label == "unnest" && len(c.Args) > 0:
+			if c := c.Args[0].GetColumnRef(); len(n.GetFuncCall().Args) == 1 && c != nil && len(c.Fields) > 0 && c.Fields[len(c.Fields)-1].GetAStar() == nil {
+				if typ, array := strings.CutSuffix(a.typeOf(stringsOf(c.Fields), sc), "[]"); array {
+					if rows, ok := a.fieldsOf(typ, f); ok {
+						return f, rows, label
+					}
+				}
+			}
+			for _, arg := range c.Args {
+				if !a.scalars(arg, sc) {
+					fields = nil
+					break
+				}
+				fields = append(fields, field{name: "unnest", flow: f.computed()})
+			}
+			if len(fields) > 1 {
+				return f, fields, label
+			}
+			if len(fields) == 1 {
+				fields[0].name = ""
+			}
+		case scalarSet[label] && len(c.Args) <= 5:
+			fields = []field{{flow: f}}
+		case fieldsOf[label] != "":
+			for n := range fieldNames(label) {
+				fields = append(fields, field{name: n, flow: f.computed()})
+			}
+		}
+	}
+	// One column, named after the alias or the function.
+	if len(fields) == 1 && fields[0].name == "" {
+		fields = []field{{name: label, flow: fields[0].flow}}
+		if single && alias != "" {
+			fields[0].name = alias
+		}
+	}
+	return f, fields, label
+}
+
+// scalars reports whether an expression is an array whose elements are no rows, as
+// far as the text and the catalog tell.
+func (a *analysis) scalars(n *pg.Node, sc *scope) bool {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_AArrayExpr:
+		return len(x.AArrayExpr.Elements) > 0 && !slices.ContainsFunc(x.AArrayExpr.Elements, func(n *pg.Node) bool {
+			return !isConstant(n) && n.GetParamRef() == nil && !a.scalars(n, sc) && !a.builtinType(n)
+		})
+	case *pg.Node_TypeCast:
+		return a.builtinType(n)
+	case *pg.Node_FuncCall:
+		names := stringsOf(x.FuncCall.Funcname)
+		return len(names) == 1 && textArrays[names[0]] && len(a.users(names, -1)) == 0
+	case *pg.Node_ColumnRef:
+		typ := a.typeOf(stringsOf(x.ColumnRef.Fields), sc)
+		return strings.HasSuffix(typ, "[]") && !strings.ContainsAny(typ, `."`)
+	}
+	return false
+}
+
+// builtinType reports whether an expression is a cast to a type of PostgreSQL's own,
+// none of which is a row but record.
+func (a *analysis) builtinType(n *pg.Node) bool {
+	t := n.GetTypeCast().GetTypeName()
+	if t == nil || t.PctType {
+		return false
+	}
+	names := stringsOf(t.Names)
+	last := strings.TrimPrefix(names[len(names)-1], "_")
+	if !builtinTypes[last] || len(names) > 2 || len(names) == 2 && names[0] != "pg_catalog" {
+		return false
+	}
+	if len(names) == 2 || a.reader.catalog == nil {
+		return true
+	}
+	for _, s := range a.session.Path {
+		if s == "pg_catalog" {
+			return true
+		}
+		if _, ok := a.reader.catalog.Type(s, last); ok {
+			return false
+		}
+	}
+	return false
+}
+
+var (
+	// textArrays names functions of pg_catalog that return arrays of plain values.
+	textArrays = set(`string_to_array regexp_split_to_array regexp_match parse_ident`)
+	// builtinTypes names common types of pg_catalog.
+	builtinTypes = set(`int2 int4 int8 float4 float8 numeric bool text varchar bpchar name char date time timetz timestamp
+		timestamptz interval uuid bytea json jsonb oid inet cidr regclass regtype xid money`)
+)
 
 // locking reads FOR UPDATE and its kin.
 func (a *analysis) locking(l *pg.LockingClause, sc *scope) {
@@ -874,11 +1039,7 @@ func (a *analysis) insert(s *pg.InsertStmt, up *scope) answer {
 	a.seen[s] = true
 	sc := a.with(s.WithClause, up)
 	e := a.target(s.Relation, Insert)
-	for _, n := range s.Cols {
-		t := n.GetResTarget()
-		a.seen[t] = true
-		a.indirection(t.GetIndirection(), sc)
-	}
+	a.inserts(e, s.Cols, sc)
 	if s.SelectStmt != nil {
 		a.copies(a.query(s.SelectStmt, sc))
 	}
@@ -891,7 +1052,11 @@ func (a *analysis) insert(s *pg.InsertStmt, up *scope) answer {
 			for _, n := range i.IndexElems {
 				x := n.GetIndexElem()
 				a.seen[x] = true
-				a.expr(x.GetExpr(), sc)
+				f := a.expr(x.GetExpr(), sc)
+				if x.GetName() != "" {
+					f, _, _ = sc.column(x.GetName())
+				}
+				a.probe(f, f.straight()) // whether there is a row of that value
 			}
 			a.where(i.WhereClause, sc)
 		}
@@ -899,7 +1064,7 @@ func (a *analysis) insert(s *pg.InsertStmt, up *scope) answer {
 			a.action(Update, e.prefix[:len(e.prefix)-1])
 			excluded := &entry{alias: "excluded", fields: e.fields, loose: e.loose, prefix: e.prefix, assumed: e.assumed}
 			both := &scope{up: sc.up, ctes: sc.ctes, items: []item{sc.items[0], {entries: []*entry{excluded}, loose: e.loose}}}
-			a.assign(c.TargetList, both)
+			a.assign(e, c.TargetList, both)
 			a.where(c.WhereClause, both)
 		}
 	}
@@ -916,14 +1081,79 @@ func (a *analysis) target(v *pg.RangeVar, verb bastion.Verb) *entry {
 	return e
 }
 
+// inserts reads the list of columns of an INSERT.
+func (a *analysis) inserts(e *entry, list []*pg.Node, sc *scope) {
+	names := make([]string, 0, len(list))
+	for _, n := range list {
+		t := n.GetResTarget()
+		a.seen[t] = true
+		a.indirection(t.GetIndirection(), sc)
+		names = append(names, t.GetName())
+	}
+	a.sets(e, names, len(list) == 0)
+}
+
+// sets notes that columns of e are written; all means all that can be.
+func (a *analysis) sets(e *entry, names []string, all bool) {
+	if all {
+		if e.loose {
+			a.write(unreadable)
+		}
+		for i := range e.fields {
+			if !e.fields[i].generated {
+				names = append(names, e.fields[i].name)
+			}
+		}
+	}
+	for _, name := range names {
+		f, ok := e.of(name)
+		if !ok || len(f.columns) == 0 {
+			a.write(e.prefix + name)
+		}
+		for _, c := range f.columns {
+			a.write(c)
+			if a.unique(c) {
+				a.probe(flow{columns: []string{c}}, true) // whether it can be written tells whether it is there
+			}
+		}
+	}
+}
+
+// unique reports whether values of a column, schema.table.column, are compared when
+// one is written.
+func (a *analysis) unique(column string) bool {
+	if a.reader.catalog == nil {
+		return false
+	}
+	schema, rest, _ := strings.Cut(column, ".")
+	dot := strings.LastIndexByte(rest, '.')
+	if dot < 0 {
+		return false
+	}
+	rel := a.reader.catalog.Relation(schema, rest[:dot])
+	if rel == nil {
+		return false
+	}
+	c := rel.Column(rest[dot+1:])
+	return c != nil && c.Unique
+}
+
+func (a *analysis) write(column string) {
+	a.spend(1 + len(a.writes)/64)
+	if !slices.Contains(a.writes, column) {
+		a.writes = append(a.writes, column)
+	}
+}
+
 // assign reads SET: what flows into a column is copied.
-func (a *analysis) assign(list []*pg.Node, sc *scope) {
+func (a *analysis) assign(e *entry, list []*pg.Node, sc *scope) {
 	for _, n := range list {
 		t := n.GetResTarget()
 		if t == nil {
 			a.refuse("the SET holds something that this bastion does not know")
 		}
 		a.seen[t] = true
+		a.sets(e, []string{t.Name}, false)
 		a.indirection(t.Indirection, sc)
 		a.probe(a.expr(t.Val, sc), false)
 	}
@@ -941,7 +1171,7 @@ func (a *analysis) update(s *pg.UpdateStmt, up *scope) answer {
 	}
 	a.relation(s.Relation, verb)
 	a.returning(s.Relation, s.ReturningList)
-	a.assign(s.TargetList, sc)
+	a.assign(e, s.TargetList, sc)
 	a.where(s.WhereClause, sc)
 	return a.targets(s.ReturningList, sc)
 }
@@ -1000,12 +1230,9 @@ func (a *analysis) merge(s *pg.MergeStmt, up *scope) answer {
 		}
 		a.where(w.Condition, sc)
 		if w.CommandType == pg.CmdType_CMD_INSERT {
-			for _, n := range w.TargetList {
-				a.seen[n.GetResTarget()] = true
-				a.indirection(n.GetResTarget().GetIndirection(), sc)
-			}
+			a.inserts(e, w.TargetList, sc)
 		} else {
-			a.assign(w.TargetList, sc)
+			a.assign(e, w.TargetList, sc)
 		}
 		for _, n := range w.Values {
 			a.probe(a.expr(n, sc), false)

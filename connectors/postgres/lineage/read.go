@@ -33,6 +33,11 @@ type Names interface {
 	Operators(name string) []catalog.Operator
 	// Type returns a type outside of pg_catalog.
 	Type(schema, name string) (catalog.Type, bool)
+	// Composite returns the relation whose columns are the fields of a type, or nil.
+	Composite(schema, name string) *catalog.Relation
+	// ImplicitCasts reports whether values may be cast by users' functions where no
+	// text says so.
+	ImplicitCasts() bool
 }
 
 // Session is what the meaning of a text depends on besides the catalog.
@@ -79,6 +84,12 @@ type Reading struct {
 	Class  Class
 	// Effects: something may run that the reader cannot look into.
 	Effects bool
+	// Unsettles: running the statement may change the session's settings, such as
+	// search_path and role. That of a statement that ends a transaction counts only
+	// if one in the transaction had it, too.
+	Unsettles bool
+	// Copy is how rows are coded, for COPY with the client; else nil.
+	Copy *Copy
 	// Prepares and Declares name the prepared statement or cursor that the
 	// statement makes. Hold: the cursor outlives the transaction.
 	Prepares, Declares string
@@ -91,67 +102,57 @@ type Reading struct {
 	Unknown bool
 }
 
-// A Reader reads texts against one catalog. It is safe for concurrent use.
+// A Reader reads texts against one catalog. It is safe for concurrent use, and
+// sessions of one target can share it.
 type Reader struct {
 	catalog Names // nil: names are taken as the text tells them
+	cache   cache
 
-	mu    sync.Mutex // guards the rest
-	views map[*catalog.Relation]*view
-	cache map[key]*Reading
+	mu     sync.Mutex // guards the rest, which is bounded by the catalog
+	views  map[*catalog.Relation]*view
+	bodies map[*catalog.Body]*body
+	quiet  map[*catalog.Relation]bool
+	exprs  map[string]effect
+	fields map[*catalog.Relation][]field
 }
 
 // view is what a view's definition says.
 type view struct {
-	fields  []field
-	calls   []bastion.Action // functions that reading the view calls
-	reads   []string         // relations in it, as schema.name
-	effects bool
-}
-
-type key struct {
-	text, settings string
-	uncommitted    bool
+	fields    []field
+	calls     []bastion.Action // functions that reading the view calls
+	reads     []string         // relations in it, as schema.name
+	under     []*catalog.Relation
+	effects   bool
+	unsettles bool
+	folded    flow
+	whole     bool // nothing was missing when it was read
 }
 
 // NewReader makes a reader. Without a catalog, names are taken as the text tells
 // them, which is fit for explanation only.
 func NewReader(c Names) *Reader {
-	return &Reader{catalog: c, views: map[*catalog.Relation]*view{}, cache: map[key]*Reading{}}
+	return &Reader{catalog: c, views: map[*catalog.Relation]*view{}, bodies: map[*catalog.Body]*body{},
+		quiet: map[*catalog.Relation]bool{}, exprs: map[string]effect{}, fields: map[*catalog.Relation][]field{}}
 }
-
-const (
-	maxCached     = 256     // texts
-	maxCachedText = 8 << 10 // bytes of each
-)
 
 // Read reads one statement. What it returns is shared: it must not be changed.
 // An error is a *[bastion.ParseError].
 func (r *Reader) Read(text string, s Session) (*Reading, error) {
-	k := key{text, s.Settings, s.Uncommitted}
-	r.mu.Lock()
-	known := r.cache[k]
-	r.mu.Unlock()
-	if known != nil {
+	if known := r.cache.find(text, &s); known != nil {
 		return known, nil
 	}
 	stmt, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	a := &analysis{reader: r, session: s, text: text, seen: map[any]bool{}, actions: map[bastion.Action]bool{}}
+	a := &analysis{reader: r, session: s, runtime: s.Path, text: text, seen: map[any]bool{}, actions: map[bastion.Action]bool{}}
 	reading, err := a.read(stmt)
 	if err != nil {
 		return nil, err
 	}
-	if a.volatile || len(text) > maxCachedText {
-		return reading, nil
+	if !a.volatile {
+		r.cache.keep(text, &s, reading, !a.valued && shareable(stmt, reading))
 	}
-	r.mu.Lock()
-	if len(r.cache) >= maxCached {
-		clear(r.cache)
-	}
-	r.cache[k] = reading
-	r.mu.Unlock()
 	return reading, nil
 }
 
@@ -190,21 +191,39 @@ type refused struct{ err *bastion.ParseError }
 type analysis struct {
 	reader  *Reader
 	session Session
+	// runtime is the path by which names in functions' bodies will be looked up; nil
+	// if it is not known, as in a view's definition.
+	runtime []string
 	text    string
 
 	seen     map[any]bool // nodes that were understood
 	actions  map[bastion.Action]bool
 	order    []bastion.Action
 	probes   []bastion.Probe
+	writes   []string // columns
 	effects  bool
 	system   bool
 	unknown  bool
 	volatile bool // depends on more than text, catalog and settings
+	valued   bool // depends on the value of a constant
 	inView   bool // a view's definition: whoever reads it did not choose its filters
 	views    []*catalog.Relation
 	reads    []string // relations read, in a view's definition
-	depth    int
-	steps    int // of work so far, views and all
+	under    []*catalog.Relation
+	// unsettles: something may run that changes the session's settings.
+	unsettles bool
+	// routines are the functions that are being looked into, outermost first;
+	// parameters are what flows into the arguments of the last. calling: what its
+	// author chose is no choice of the person's, but arguments are.
+	routines   []*catalog.Body
+	parameters []flow
+	calling    bool
+	// strict: a name that two schemas of the path know is not read.
+	strict bool
+	// folded is what functions return that the planner may compute.
+	folded flow
+	depth  int
+	steps  int // of work so far, views and all
 	// touchesTarget: a column of what the statement changes was referred to.
 	touchesTarget bool
 }
@@ -254,8 +273,13 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 		a.action(Select, "") // SELECT 1
 	}
 	rd.Effects, rd.System, rd.Unknown = a.effects, a.system, a.unknown
+	rd.Unsettles = rd.Unsettles || a.unsettles
+	if a.reader.catalog != nil && a.reader.catalog.ImplicitCasts() {
+		rd.Unsettles = true
+	}
 	in := &rd.Intent
 	in.Actions = a.order
+	in.Writes = a.writes
 	in.Probes = a.probes
 	in.Settings = a.session.Settings
 	in.Verb = a.strongest().Verb
@@ -265,7 +289,11 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	if out.known {
 		in.Outputs = make([]mask.Column, 0, len(out.fields))
 		for _, f := range out.fields {
-			in.Outputs = append(in.Outputs, mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven, Derived: f.flow.derived})
+			c := mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven && len(f.flow.by) == 0, Derived: f.flow.derived}
+			if !f.flow.unproven {
+				c.Opaque = f.flow.by
+			}
+			in.Outputs = append(in.Outputs, c)
 		}
 	}
 	return rd, nil
@@ -299,7 +327,7 @@ const unreadable = "?"
 
 // probe notes that columns are used other than by showing them.
 func (a *analysis) probe(f flow, equality bool) {
-	if a.inView {
+	if a.inView || a.calling && !f.argument {
 		return
 	}
 	for _, c := range f.columns {
@@ -308,11 +336,28 @@ func (a *analysis) probe(f flow, equality bool) {
 	if f.hidden {
 		a.oneProbe(bastion.Probe{Column: unreadable})
 	}
+	for _, function := range f.by {
+		a.oneProbe(bastion.Probe{Column: unreadable, By: function})
+	}
+}
+
+// probeBy notes that columns are arguments of a function that cannot be looked into.
+func (a *analysis) probeBy(f flow, function string) {
+	if a.inView || a.calling && !f.argument {
+		return
+	}
+	for _, c := range f.columns {
+		a.oneProbe(bastion.Probe{Column: c, By: function})
+	}
+	if f.hidden || len(f.by) > 0 {
+		a.oneProbe(bastion.Probe{Column: unreadable, By: function})
+	}
 }
 
 func (a *analysis) oneProbe(p bastion.Probe) {
+	a.spend(1 + len(a.probes)/64)
 	for i := range a.probes {
-		if a.probes[i].Column == p.Column {
+		if a.probes[i].Column == p.Column && a.probes[i].By == p.By {
 			a.probes[i].Equality = a.probes[i].Equality && p.Equality // the harder one covers the other
 			return
 		}

@@ -20,13 +20,14 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 	case *pg.Node_SelectStmt:
 		out := a.selects(x.SelectStmt, nil)
 		if x.SelectStmt.IntoClause != nil {
+			rd.Unsettles = true // a temporary table may be the first one
 			return none
 		}
 		return rows(out)
 	case *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
 		return rows(a.query(n, nil))
 	case *pg.Node_ExplainStmt:
-		return a.explain(x.ExplainStmt)
+		return a.explain(x.ExplainStmt, rd)
 	case *pg.Node_CopyStmt:
 		return a.copy(x.CopyStmt, rd)
 	case *pg.Node_PrepareStmt:
@@ -58,6 +59,7 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 		return none
 	case *pg.Node_CreateTableAsStmt:
 		c := x.CreateTableAsStmt
+		rd.Unsettles = true
 		if e := c.Query.GetExecuteStmt(); e != nil {
 			a.into(c.Into, a.execute(e))
 		} else {
@@ -65,6 +67,7 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 		}
 		return none
 	case *pg.Node_ViewStmt:
+		rd.Unsettles = true
 		a.created(x.ViewStmt.View, Create)
 		a.copies(a.query(x.ViewStmt.Query, nil))
 		a.options(x.ViewStmt.Options)
@@ -72,7 +75,7 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 		return none
 	case *pg.Node_VariableSetStmt:
 		rd.Class = Static
-		a.set(x.VariableSetStmt)
+		rd.Unsettles = a.set(x.VariableSetStmt)
 		return none
 	case *pg.Node_VariableShowStmt:
 		rd.Class = Static
@@ -80,7 +83,7 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 	case *pg.Node_CallStmt:
 		c := x.CallStmt.Funccall
 		a.seen[c] = true
-		a.effects = true
+		a.runs()
 		names := stringsOf(c.Funcname)
 		schema := a.creating()
 		if len(names) > 1 {
@@ -89,14 +92,23 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 			schema = s[0]
 		}
 		a.action(Call, fullName(schema, names[len(names)-1]))
+		called := a.users(names, -1)
+		for _, fn := range called {
+			a.oneProbe(bastion.Probe{Column: unreadable, By: fn.Signature()})
+		}
+		if len(called) == 0 {
+			a.code()
+		}
 		a.probe(a.list(c.Args, nil), false)
 		return answer{}
 	case *pg.Node_DoStmt:
-		a.effects = true
+		a.runs()
+		a.code()
 		a.action(Do, "")
 		return none
 	}
 	rd.Class = Static
+	rd.Unsettles = !keepsSettings(n)
 	a.utility(n, rd)
 	if a.keeps(n) {
 		a.kept()
@@ -105,6 +117,23 @@ func (a *analysis) statement(n *pg.Node, rd *Reading) answer {
 		rd.Intent.Record = hideConstants(a.text)
 	}
 	return none
+}
+
+// keepsSettings reports whether a statement of the kind changes none of the session's
+// settings, schemas that are searched included, and runs nothing that does. What is
+// not in the list may: many can fire event triggers, or make the temporary schema.
+func keepsSettings(n *pg.Node) bool {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_TransactionStmt:
+		switch x.TransactionStmt.Kind {
+		case pg.TransactionStmtKind_TRANS_STMT_BEGIN, pg.TransactionStmtKind_TRANS_STMT_START,
+			pg.TransactionStmtKind_TRANS_STMT_SAVEPOINT, pg.TransactionStmtKind_TRANS_STMT_RELEASE:
+			return true
+		}
+	case *pg.Node_ListenStmt, *pg.Node_UnlistenStmt, *pg.Node_NotifyStmt, *pg.Node_LockStmt, *pg.Node_CheckPointStmt:
+		return true
+	}
+	return false
 }
 
 // keeps reports whether expressions of the statement stay in the catalog, to run
@@ -126,7 +155,7 @@ func (a *analysis) kept() {
 }
 
 // explain reads EXPLAIN: with ANALYZE the statement inside runs.
-func (a *analysis) explain(x *pg.ExplainStmt) answer {
+func (a *analysis) explain(x *pg.ExplainStmt, rd *Reading) answer {
 	a.action(Explain, "")
 	a.options(x.Options)
 	var inner Reading
@@ -135,6 +164,7 @@ func (a *analysis) explain(x *pg.ExplainStmt) answer {
 		a.refuse("EXPLAIN of EXPLAIN is not read")
 	case *pg.Node_DeclareCursorStmt, *pg.Node_CreateTableAsStmt, *pg.Node_ExecuteStmt:
 		a.statement(x.Query, &inner)
+		rd.Unsettles = inner.Unsettles
 	case *pg.Node_SelectStmt:
 		a.selects(q.SelectStmt, nil)
 	default:
@@ -157,10 +187,14 @@ func (a *analysis) explain(x *pg.ExplainStmt) answer {
 			}
 		}
 		a.order = compact(a.order)
+		a.writes = nil
+		if !a.effects {
+			a.unsettles, rd.Unsettles = false, false
+		}
 	}
-	f := flow{}
+	f := a.folded // the planner may have computed a function and show its result
 	if a.effects {
-		f = opaque // the planner may have computed a function and show its result
+		f = f.with(opaque)
 	}
 	return answer{known: true, fields: []field{{name: "QUERY PLAN", flow: f}}}
 }
@@ -201,49 +235,13 @@ func (a *analysis) options(list []*pg.Node) {
 	}
 }
 
-func (a *analysis) copy(c *pg.CopyStmt, rd *Reading) answer {
-	verb := CopyOut
-	if c.IsFrom {
-		verb = CopyIn
-	}
-	if c.IsProgram || c.Filename != "" {
-		a.action(ServerFile, "")
-		a.effects = true
-	} else {
-		rd.Class = Streaming
-	}
-	a.options(c.Options)
-	if c.Query != nil {
-		a.action(verb, "")
-		out := a.query(c.Query, nil)
-		a.copies(out)
-		return out
-	}
-	e := a.relation(c.Relation, verb)
-	if !c.IsFrom {
-		a.relation(c.Relation, Select)
-	}
-	sc := &scope{items: []item{{entries: []*entry{e}, fields: e.fields, loose: e.loose}}}
-	a.where(c.WhereClause, sc)
-	if c.IsFrom {
-		return answer{known: true}
-	}
-	out := answer{known: !e.loose}
-	for _, f := range e.fields {
-		if len(c.Attlist) == 0 || slices.Contains(stringsOf(c.Attlist), f.name) {
-			out.fields = append(out.fields, f)
-		}
-	}
-	a.copies(out)
-	return out
-}
-
 func (a *analysis) prepare(p *pg.PrepareStmt, rd *Reading) answer {
 	a.action(Prepare, "")
 	for _, n := range p.Argtypes {
 		a.typeName(n.GetTypeName())
 	}
 	a.query(p.Query, nil)
+	a.unsettles = false // it does not run yet
 	rd.Prepares = p.Name
 	return answer{known: true}
 }
@@ -268,28 +266,34 @@ func (a *analysis) execute(e *pg.ExecuteStmt) answer {
 func (a *analysis) fetch(f *pg.FetchStmt) answer {
 	a.volatile = true
 	a.action(Cursor, "")
-	if f.Ismove {
-		return answer{known: true}
-	}
 	c, ok := a.session.Cursors[f.Portalname]
 	if !ok {
-		return answer{} // its columns are not known, so they are hidden
+		a.unsettles = true
+		return answer{known: f.Ismove} // its columns are not known, so they are hidden
 	}
 	stmt, err := parse(c.Text)
 	if err != nil || stmt.GetDeclareCursorStmt() == nil {
-		return answer{}
+		a.unsettles = true
+		return answer{known: f.Ismove}
 	}
 	// What the query does was decided upon when the cursor was declared.
 	order, actions := slices.Clone(a.order), a.actions
 	path := a.session.Path
+	if !slices.Equal(c.Path, path) {
+		a.runtime = nil // functions may have been read by either
+	}
 	a.actions, a.session.Path = map[bastion.Action]bool{}, c.Path
 	out := a.query(stmt.GetDeclareCursorStmt().Query, nil)
 	a.order, a.actions, a.session.Path = order, actions, path
+	if f.Ismove {
+		return answer{known: true}
+	}
 	return out
 }
 
-// set reads SET and RESET.
-func (a *analysis) set(v *pg.VariableSetStmt) {
+// set reads SET and RESET, and reports whether other settings than the one that it
+// names may change, or one on which the meaning of texts depends.
+func (a *analysis) set(v *pg.VariableSetStmt) (unsettles bool) {
 	a.listWalk(v.Args)
 	name := strings.ToLower(v.Name)
 	switch {
@@ -299,12 +303,18 @@ func (a *analysis) set(v *pg.VariableSetStmt) {
 		a.action(SettingMeaning, "")
 	case v.Kind == pg.VariableSetKind_VAR_SET_MULTI && (name == "transaction" || name == "session characteristics"):
 		a.action(Transaction, "")
+		return false
 	case harmless[name]:
 		a.action(Setting, "")
+		return noted[name]
 	default:
 		a.action(SettingMeaning, "")
 	}
+	return true
 }
+
+// noted names settings that are harmless and still go into [Session.Settings].
+var noted = set(`datestyle intervalstyle timezone`)
 
 // show reads SHOW. What is not known may have been made to carry anything.
 func (a *analysis) show(v *pg.VariableShowStmt) answer {
@@ -315,7 +325,7 @@ func (a *analysis) show(v *pg.VariableShowStmt) answer {
 		f = flow{}
 	}
 	if name == "all" {
-		return answer{known: true, fields: []field{{"name", f, false}, {"setting", f, false}, {"description", f, false}}}
+		return answer{known: true, fields: []field{{name: "name", flow: f}, {name: "setting", flow: f}, {name: "description", flow: f}}}
 	}
 	return answer{known: true, fields: []field{{name: v.Name, flow: f}}}
 }

@@ -91,7 +91,7 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		a.action(Transaction, "")
 		switch x.TransactionStmt.Kind {
 		case pg.TransactionStmtKind_TRANS_STMT_PREPARE, pg.TransactionStmtKind_TRANS_STMT_COMMIT_PREPARED, pg.TransactionStmtKind_TRANS_STMT_ROLLBACK_PREPARED:
-			a.effects = true
+			a.runs()
 			a.action(SettingMeaning, "") // it outlives the session, or ends another's
 		}
 		walk(nil)
@@ -145,6 +145,11 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 				pg.AlterTableType_AT_EnableTrigUser, pg.AlterTableType_AT_DisableTrigUser, pg.AlterTableType_AT_EnableRule,
 				pg.AlterTableType_AT_DisableRule, pg.AlterTableType_AT_EnableAlwaysRule, pg.AlterTableType_AT_EnableReplicaRule:
 				on(Define, x.AlterTableStmt.Relation)
+				a.code()
+			case pg.AlterTableType_AT_ClusterOn:
+				moves(x.AlterTableStmt.Relation, "") // rows will come in that order
+			case pg.AlterTableType_AT_AlterColumnType, pg.AlterTableType_AT_SetNotNull:
+				moves(x.AlterTableStmt.Relation, c.GetAlterTableCmd().GetName()) // it fails for some values
 			case pg.AlterTableType_AT_DropColumn:
 				on(Drop, x.AlterTableStmt.Relation)
 			case pg.AlterTableType_AT_AddInherit, pg.AlterTableType_AT_DropInherit:
@@ -159,10 +164,8 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		rd.Class = 0
 		on(Create, x.IndexStmt.Relation)
 		sc := about(x.IndexStmt.Relation)
-		if x.IndexStmt.Unique {
-			for _, n := range x.IndexStmt.IndexParams {
-				a.uniques([]string{n.GetIndexElem().GetName()}, sc)
-			}
+		for _, n := range x.IndexStmt.IndexParams { // rows may come in its order
+			a.uniques([]string{n.GetIndexElem().GetName()}, sc)
 		}
 		walk(sc)
 	case *pg.Node_CreateStatsStmt:
@@ -182,6 +185,7 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_CreateTrigStmt:
 		rd.Class = 0
 		on(Define, x.CreateTrigStmt.Relation)
+		a.code()
 		walk(about(x.CreateTrigStmt.Relation))
 	case *pg.Node_CreatePolicyStmt:
 		rd.Class = 0
@@ -193,11 +197,16 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		walk(about(x.AlterPolicyStmt.Table))
 	case *pg.Node_RefreshMatViewStmt:
 		rd.Class = 0
-		a.effects = true
+		a.runs()
 		on(Maintain, x.RefreshMatViewStmt.Relation)
 	case *pg.Node_ClusterStmt:
 		rd.Class = 0
 		on(Maintain, x.ClusterStmt.Relation)
+		if x.ClusterStmt.Relation == nil {
+			a.probe(opaque, false)
+		} else {
+			moves(x.ClusterStmt.Relation, "")
+		}
 		walk(nil)
 	case *pg.Node_ReindexStmt:
 		rd.Class = 0
@@ -235,6 +244,7 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_CreateRangeStmt:
 		rd.Class = 0
 		named(Define, x.CreateRangeStmt.TypeName) // names functions
+		a.code()
 		walk(nil)
 	case *pg.Node_CreateDomainStmt:
 		rd.Class = 0
@@ -243,6 +253,10 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_AlterDomainStmt:
 		rd.Class = 0
 		named(Alter, x.AlterDomainStmt.TypeName)
+		switch x.AlterDomainStmt.Subtype {
+		case "C", "V", "O": // a check, or NOT NULL: it fails for some values of columns of the type
+			a.probe(opaque, false)
+		}
 		walk(value())
 	case *pg.Node_AlterEnumStmt:
 		named(Alter, x.AlterEnumStmt.TypeName)
@@ -277,6 +291,9 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 			}
 		default:
 			a.object(alterVerb(x.RenameStmt.RenameType), x.RenameStmt.RenameType, x.RenameStmt.Object)
+			if alterVerb(x.RenameStmt.RenameType) == Define {
+				a.code() // functions are trusted by name
+			}
 			if x.RenameStmt.RenameType == pg.ObjectType_OBJECT_SCHEMA {
 				a.probe(opaque, false) // all of its tables are called otherwise then
 			}
@@ -288,6 +305,9 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 			moves(x.AlterObjectSchemaStmt.Relation, "")
 		} else {
 			a.object(alterVerb(x.AlterObjectSchemaStmt.ObjectType), x.AlterObjectSchemaStmt.ObjectType, x.AlterObjectSchemaStmt.Object)
+			if alterVerb(x.AlterObjectSchemaStmt.ObjectType) == Define {
+				a.code()
+			}
 		}
 		walk(nil)
 	case *pg.Node_AlterObjectDependsStmt:
@@ -340,14 +360,17 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 	case *pg.Node_CreateFunctionStmt:
 		rd.Class = 0
 		named(Define, x.CreateFunctionStmt.Funcname)
+		a.defines(x.CreateFunctionStmt)
 		a.body(x.CreateFunctionStmt)
 	case *pg.Node_AlterFunctionStmt:
 		named(Define, x.AlterFunctionStmt.Func.GetObjname())
+		a.code() // it may be looked into differently then
 		walk(nil)
 	case *pg.Node_CreateEventTrigStmt, *pg.Node_AlterEventTrigStmt, *pg.Node_CreateConversionStmt, *pg.Node_CreateCastStmt,
 		*pg.Node_CreateOpClassStmt, *pg.Node_CreateOpFamilyStmt, *pg.Node_AlterOpFamilyStmt, *pg.Node_AlterOperatorStmt,
 		*pg.Node_CreateTransformStmt:
 		a.action(Define, "")
+		a.code()
 		walk(nil)
 	case *pg.Node_CreateExtensionStmt, *pg.Node_AlterExtensionStmt, *pg.Node_AlterExtensionContentsStmt, *pg.Node_CreateAmStmt, *pg.Node_CreatePlangStmt:
 		rd.Class = 0
@@ -372,6 +395,11 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 // of their values are equal, to each other or to those of another table.
 func (a *analysis) constraint(c *pg.Constraint, sc *scope) {
 	a.uniques(append(stringsOf(c.Keys), stringsOf(c.FkAttrs)...), sc)
+	for _, n := range c.Exclusions {
+		if l := n.GetList().GetItems(); len(l) > 0 {
+			a.uniques([]string{l[0].GetIndexElem().GetName()}, sc)
+		}
+	}
 	if c.Pktable == nil {
 		return
 	}

@@ -1,10 +1,7 @@
 package lineage
 
 import (
-	"reflect"
-
 	pg "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -59,37 +56,4 @@ func unseenIn(m protoreflect.Message, seen map[any]bool) (missed string) {
 		return missed == ""
 	})
 	return missed
-}
-
-// equalNodes reports whether two expressions read the same, places aside.
-func equalNodes(l, r *pg.Node) bool {
-	if a, b := l.GetAConst(), r.GetAConst(); a != nil || b != nil { // most of them
-		return a != nil && b != nil && a.Isnull == b.Isnull && a.GetIval().GetIval() == b.GetIval().GetIval() &&
-			a.GetSval().GetSval() == b.GetSval().GetSval() && a.GetFval().GetFval() == b.GetFval().GetFval() &&
-			a.GetBoolval().GetBoolval() == b.GetBoolval().GetBoolval() && a.GetBsval().GetBsval() == b.GetBsval().GetBsval()
-	}
-	if reflect.TypeOf(l.GetNode()) != reflect.TypeOf(r.GetNode()) {
-		return false
-	}
-	x, y := proto.Clone(l).(*pg.Node), proto.Clone(r).(*pg.Node)
-	unplace(x.ProtoReflect())
-	unplace(y.ProtoReflect())
-	return proto.Equal(x, y)
-}
-
-func unplace(m protoreflect.Message) {
-	m.Range(func(d protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case d.Name() == "location":
-			m.Clear(d)
-		case d.Message() == nil:
-		case d.IsList():
-			for i := range v.List().Len() {
-				unplace(v.List().Get(i).Message())
-			}
-		default:
-			unplace(v.Message())
-		}
-		return true
-	})
 }

@@ -1,4 +1,5 @@
 # Attempts to see hidden values. Steps of one attempt are separated by ;;
+# {table.column} is the hidden value in the first row; see also the files in attack/.
 SELECT * FROM customers WHERE id = 1
 SELECT email AS city FROM customers WHERE id = 1
 SELECT c.email || '' FROM customers c WHERE id = 1
@@ -106,10 +107,10 @@ SELECT u.email FROM customers JOIN employees USING (email) AS u
 SELECT l.e FROM customers c, LATERAL (SELECT c.email AS e) l WHERE id = 1
 SELECT l.e FROM customers c CROSS JOIN LATERAL (VALUES (c.email)) l (e) WHERE id = 1
 SELECT s.e FROM customers c TABLESAMPLE system (100), LATERAL (SELECT c.email e) s WHERE id = 1
-SELECT id FROM customers WHERE email LIKE 'zqx%'
+SELECT id FROM customers WHERE email LIKE 'zq%'
 SELECT id FROM customers WHERE email > 'z'
 SELECT id FROM customers WHERE left(email, 1) = 'z'
-SELECT id FROM customers WHERE NOT (email <> 'zqxcanary1@example.com')
+SELECT id FROM customers WHERE NOT (email <> '{customers.email}')
 SELECT id FROM customers ORDER BY national_id
 SELECT national_id, count(*) FROM customers GROUP BY national_id
 SELECT DISTINCT national_id FROM customers
@@ -119,14 +120,14 @@ SELECT count(*) FILTER (WHERE national_id LIKE 'N%') FROM customers
 SELECT name FROM employees ORDER BY salary DESC
 SELECT name FROM employees WHERE salary > 98000
 SELECT name, salary > 98000 FROM employees
-SELECT name, salary = 98765.43 FROM employees WHERE id = 1
+SELECT name, salary = {employees.salary} FROM employees WHERE id = 1
 SELECT width_bucket(salary, 0, 100000, 1000) FROM employees WHERE id = 1
 SELECT generate_series(1, salary::int / 1000) FROM employees WHERE id = 1
 SELECT g FROM employees e, generate_series(1, e.salary::int / 1000) g WHERE e.id = 1
 SELECT repeat('x', salary::int) FROM employees WHERE id = 1
 SELECT salary + 2147483647 FROM employees WHERE id = 1
 SELECT d FROM customers c JOIN generate_series('1931-01-01', '1931-12-31', interval '1 day') d ON c.date_of_birth = d WHERE id = 1
-SELECT v FROM customers c JOIN (VALUES ('NIDzqxcanary'), ('x')) v (n) ON c.national_id = v.n
+SELECT v FROM customers c JOIN (VALUES ('{customers.national_id}'), ('x')) v (n) ON c.national_id = v.n
 SELECT id FROM products LIMIT (SELECT length(national_id) FROM customers WHERE id = 1)
 SELECT id FROM products OFFSET (SELECT ascii(national_id) FROM customers WHERE id = 1)
 SELECT age(date_of_birth), extract(year FROM date_of_birth), date_of_birth - date '1931-01-01' FROM customers WHERE id = 1
@@ -136,11 +137,11 @@ SELECT (SELECT 1 / (id - id) WHERE email LIKE 'z%') FROM customers WHERE id = 1
 SELECT most_common_vals, histogram_bounds FROM pg_stats WHERE tablename = 'customers'
 SELECT s.* FROM pg_stats s LIMIT 50
 SELECT stavalues1 FROM pg_statistic
-SELECT query FROM pg_stat_activity
-SELECT * FROM pg_stat_get_activity(NULL)
+SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()
+SELECT * FROM pg_stat_get_activity(pg_backend_pid())
 EXPLAIN (ANALYZE, VERBOSE) SELECT email FROM customers WHERE id = 1
 EXPLAIN VERBOSE SELECT customer_email(1)
-EXPLAIN SELECT * FROM customers WHERE national_id < 'NIDzq'
+EXPLAIN SELECT * FROM customers WHERE national_id < 'Nq'
 INSERT INTO products (sku, name, price) SELECT 'zz', email, 1 FROM customers WHERE id = 1 RETURNING name
 INSERT INTO products (sku, name, price) VALUES ('zz', (SELECT email FROM customers WHERE id = 1), 1) RETURNING name
 INSERT INTO products (id, sku, name, price) VALUES (1, 'a', 'b', 1) ON CONFLICT (id) DO UPDATE SET name = (SELECT email FROM customers WHERE id = 1) RETURNING name
@@ -154,7 +155,7 @@ MERGE INTO products p USING customers c ON p.id = c.id AND c.id = 1 WHEN MATCHED
 WITH u AS (UPDATE customers SET city = 'x' WHERE id = 1 RETURNING *) SELECT u.email, u FROM u
 WITH u AS (UPDATE customers SET city = 'x' WHERE id = 1 RETURNING email e) INSERT INTO products (sku, name, price) SELECT 'q', e, 1 FROM u
 INSERT INTO customers (id, name, email, city, country) SELECT 1, name, email, city, country FROM customers WHERE id = 1
-INSERT INTO customers (id, name, email, city, country) VALUES (900001, 'x', 'zqxcanary1@example.com', 'x', 'DE')
+INSERT INTO customers (id, name, email, city, country) VALUES (900001, 'x', 'nobody@example.com', 'x', 'DE')
 CREATE TABLE stolen AS SELECT email FROM customers WHERE id = 1 ;; SELECT * FROM stolen
 CREATE TEMP TABLE stolen AS SELECT email AS x FROM customers WHERE id = 1 ;; SELECT x FROM stolen
 SELECT email INTO stolen FROM customers WHERE id = 1 ;; TABLE stolen
@@ -202,7 +203,7 @@ SELECT lo_from_bytea(0, email::bytea) FROM customers WHERE id = 1
 SELECT pg_logical_emit_message(false, 'x', email) FROM customers WHERE id = 1
 SELECT ts_headline(email, plainto_tsquery('zqx')) FROM customers WHERE id = 1
 SELECT (regexp_match(email, '(.*)@'))[1], regexp_replace(email, '@', '#') FROM customers WHERE id = 1
-SELECT starts_with(email, 'z'), strpos(email, 'q'), email ~ '^z', email = 'zqxcanary1@example.com' FROM customers WHERE id = 1
+SELECT starts_with(email, 'z'), strpos(email, 'q'), email ~ '^z', email = '{customers.email}' FROM customers WHERE id = 1
 SELECT JSON_OBJECT('a': email), JSON_ARRAY(email) FROM customers WHERE id = 1
 SELECT min(email) FROM customers GROUP BY id ORDER BY min(email)
 SELECT convert_to(email, 'UTF8'), decode(encode(email::bytea, 'hex'), 'hex') FROM customers WHERE id = 1

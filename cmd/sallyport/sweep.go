@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/sshd"
+)
+
+const (
+	// sweepEvery is how often live sessions are looked at, if nothing happens.
+	sweepEvery = time.Second
+	// warnBefore is how long before its end people hear that their access ends.
+	warnBefore = 5 * time.Minute
+)
+
+// sweeper ends sessions that live by something that has ended: access that was
+// granted for a time, a role, a policy.
+type sweeper struct {
+	mu   sync.Mutex                     // guards what follows
+	live map[*bastion.Session]time.Time // with the end that was warned of
+}
+
+// add has a session looked after until it ends.
+func (s *sweeper) add(session *bastion.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live == nil {
+		s.live = map[*bastion.Session]time.Time{}
+	}
+	s.live[session] = time.Time{}
+	context.AfterFunc(session.Context(), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.live, session)
+	})
+}
+
+// run looks at all sessions from time to time, and whenever a request changed,
+// until ctx ends.
+func (s *sweeper) run(ctx context.Context, changed <-chan struct{}) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-changed:
+		}
+		s.sweep(ctx)
+	}
+}
+
+func (s *sweeper) sweep(ctx context.Context) {
+	s.mu.Lock()
+	sessions := make(map[*bastion.Session]time.Time, len(s.live))
+	for session, warned := range s.live {
+		sessions[session] = warned
+	}
+	s.mu.Unlock()
+	for session, warned := range sessions {
+		ends := recheck(ctx, session)
+		if ends.IsZero() || ends.Equal(warned) || ends.Sub(session.Now()) > warnBefore {
+			continue
+		}
+		session.Warn(fmt.Sprintf("your access ends at %s; ask for it again if you need longer", ends.UTC().Format("15:04:05 MST")))
+		s.mu.Lock()
+		if _, ok := s.live[session]; ok {
+			s.live[session] = ends
+		}
+		s.mu.Unlock()
+	}
+}
+
+// recheck looks at one session. A fault there must end no other.
+func recheck(ctx context.Context, session *bastion.Session) (ends time.Time) {
+	defer func() {
+		if recover() != nil {
+			session.Fail(sshd.ErrPanic)
+		}
+	}()
+	return session.Recheck(ctx)
+}

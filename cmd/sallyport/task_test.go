@@ -1,0 +1,272 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/bastion/demo"
+	"github.com/sallyport/sallyport/bastion/demo/idp"
+	"github.com/sallyport/sallyport/bastion/task"
+)
+
+// crew is a company with two more people: a second reviewer and a second deployer.
+func crew(t *testing.T) *testCompany {
+	t.Helper()
+	more := []idp.Person{
+		{User: "nora", Name: "Nora Haugen", Email: "nora@shop.example", Password: "nora", Groups: []string{"reviewers"}},
+		{User: "carol", Name: "Carol Diaz", Email: "carol@shop.example", Password: "carol", Groups: []string{"deployers"}},
+	}
+	c := opens(t, func(o *demo.Options) { o.IDP.People = append(idp.DemoPeople(), more...) })
+	var hosts strings.Builder
+	for _, p := range more {
+		key := filepath.Join(t.TempDir(), p.User)
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		hosts.WriteString("Host " + p.User + "\n\tUser " + p.User + "\n\tIdentityFile " + key + "\n")
+	}
+	config, err := os.ReadFile(c.company.ssh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.company.ssh, append([]byte(hosts.String()), config...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.known(t, "alice", "rita", "nora", "ben", "carol", "axel")
+	return c
+}
+
+// does runs a command that has to end with the code, and to say what the pattern wants.
+func (c *testCompany) does(t *testing.T, who, line, in string, code int, says string) string {
+	t.Helper()
+	r := execute(t, in, c.ssh(who, line)...)
+	if r.code != code || !regexp.MustCompile(says).MatchString(r.out+r.err) {
+		t.Fatalf("%s: %s: want exit %d and %q; got %s", who, line, code, says, r)
+	}
+	return strings.TrimSpace(r.out)
+}
+
+func example(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../testdata/tasks/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// submits makes a task and has it reviewed. It returns the numbers of task and request.
+func (c *testCompany) submits(t *testing.T, file, params string) (id, request string) {
+	t.Helper()
+	id = c.does(t, "alice", "tasks new "+params, file, 0, `is draft`)
+	c.does(t, "alice", "tasks submit "+id+" --reason ticket 4711", "", 0, `is review; request \d+ needs`)
+	return id, c.page(t, "alice", id).request
+}
+
+type page struct {
+	task.Task
+	request string
+}
+
+func (c *testCompany) page(t *testing.T, who, id string) page {
+	t.Helper()
+	out := c.does(t, who, "tasks show "+id+" --json", "", 0, ``)
+	var p page
+	if err := json.Unmarshal([]byte(out), &p.Task); err != nil {
+		t.Fatal(err, out)
+	}
+	b, err := json.Marshal(p.Request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.request = string(b)
+	return p
+}
+
+// A planned change, from its design to the auditor's page: nobody does two of it.
+func TestTask(t *testing.T) {
+	c := crew(t)
+	id := c.does(t, "alice", "tasks new", example(t, "migration.yaml"), 0, `task 1 is draft`)
+	c.does(t, "ben", "tasks show "+id, "", 3, `not found, or not yours`) // a draft is its author's
+	c.does(t, "rita", "tasks new", example(t, "migration.yaml"), 3, `duty to design`)
+	c.does(t, "alice", "tasks run "+id, "", 3, `is draft, so nothing of it runs`)
+	c.does(t, "alice", "tasks submit "+id, "", 3, `--reason`)
+	c.does(t, "alice", "tasks submit "+id+" --reason ticket 4711", "", 0, `is review; request \d+ needs 2 approvals by reviewers \(ben, nora, rita can approve\)`)
+	request := c.page(t, "alice", id).request
+
+	// What approvers see is what runs.
+	shown := c.does(t, "rita", "requests "+request, "", 0, `step 2 of 2: production`)
+	for _, want := range []string{"add column tier text not null", "set tier = 'gold' where id <= 10", "cannot be told before the statements before it ran", "on shop-staging", "on shop-production", `"gold", "10"`} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the request does not show %q:\n%s", want, shown)
+		}
+	}
+	c.does(t, "alice", "approve "+request, "", 3, `own request`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `is review`)
+	c.does(t, "rita", "approve "+request, "", 0, `pending`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `is review`)
+	c.does(t, "nora", "approve "+request, "", 0, `approved`)
+
+	c.does(t, "alice", "tasks run "+id, "", 3, `separation of duties`)
+	c.does(t, "axel", "tasks run "+id, "", 3, `not yours to execute`)
+	c.does(t, "ben", "tasks run "+id+" --step production", "", 3, `comes after staging`)
+	if c.asked("add column tier") > 0 {
+		t.Fatal("something ran")
+	}
+	c.does(t, "ben", "tasks run "+id+" --step staging", "", 0, `task 1 is running; next is step production`)
+	if got := c.query(t, "select count(*) from information_schema.columns where column_name = 'tier'"); !strings.Contains(got, "0") {
+		t.Fatalf("production was changed with staging: %s", got)
+	}
+	c.does(t, "ben", "tasks run "+id+" --step staging", "", 3, `is done already`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)ALTER TABLE.*UPDATE 10.*task 1 is done`)
+	if got := c.query(t, "select count(*) from customers where tier = 'gold'"); !strings.Contains(got, "10") {
+		t.Fatalf("the migration did not run: %s", got)
+	}
+	c.does(t, "ben", "tasks run "+id, "", 3, `task 1 is done`)
+	c.does(t, "rita", "requests "+request, "", 0, `state +used`)
+
+	// The auditor's page.
+	text := c.does(t, "axel", "tasks "+id, "", 0, `state +done`)
+	p := c.page(t, "axel", id)
+	if p.State != task.Done || p.Author.Name != "alice" || len(p.Votes) != 2 || p.Digest == "" {
+		t.Errorf("the page: %+v", p.Task)
+	}
+	for i, s := range p.Progress {
+		if s.By == nil || s.By.Name != "ben" || s.State != task.StepDone || len(s.Results) != len(p.Plan.Steps[i].Statements) {
+			t.Errorf("step %d: %+v", i, s)
+		}
+		for _, r := range s.Results {
+			if r.Outcome != task.Succeeded || r.Digest == "" || r.Ended.IsZero() || !strings.Contains(text, r.Digest) {
+				t.Errorf("step %d: %+v", i, r)
+			}
+		}
+		if account := c.does(t, "axel", "text "+s.Session, "", 0, ``); !strings.Contains(account, "add column tier") || !strings.Contains(text, s.Session) {
+			t.Errorf("the recording of step %d does not tell what ran:\n%s", i, account)
+		}
+	}
+	for _, want := range []string{"rita", "nora", "submitted", "approved", "began", "done", "ticket 4711", p.Votes[0].Session} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not tell %q:\n%s", want, text)
+		}
+	}
+	events := c.does(t, "axel", "events --json", "", 0, `"kind":"task"`)
+	if n := strings.Count(events, `"kind":"use"`); n < 3 {
+		t.Errorf("only %d uses of the approval are in the log", n)
+	}
+}
+
+// A runbook: values are constants, whatever is in them, and an edit voids the votes.
+func TestTaskRunbook(t *testing.T) {
+	c := crew(t)
+	file := example(t, "correction.yaml")
+	for params, want := range map[string]string{
+		"":                              `parameter customer: it has no value`,
+		"--param customer=7x":           `parameter customer: want a whole number`,
+		"--param customer=7 --param a=": `there is no such parameter`,
+		`--param customer=7 --param country=DE --param city=Ulm;drop`: `parameter city: want what matches`,
+		`--param customer=7 --param country=XX --param city=Ulm`:      `parameter country: want one of`,
+	} {
+		c.does(t, "alice", "tasks new "+params, file, 2, want)
+	}
+	id, request := c.submits(t, file, `--param customer=7 --param "city=L'Aquila" --param country=IT`)
+	c.does(t, "rita", "requests "+request, "", 0, `set city =  'L''Aquila' , country =  'IT'  where id =  7`)
+	c.does(t, "rita", "approve "+request, "", 0, `pending`)
+	c.does(t, "nora", "approve "+request, "", 0, `approved`)
+
+	c.does(t, "ben", `tasks edit `+id+` --param customer=8 --param city=Ulm --param country=DE`, file, 3, `somebody else's`)
+	c.does(t, "alice", `tasks edit `+id+` --param customer=8 --param city=Ulm --param country=DE`, file, 0, `is draft`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `is draft|not found`)
+	c.does(t, "rita", "requests "+request, "", 0, `withdrawn`)
+	c.does(t, "alice", "tasks submit "+id+" --reason another customer", "", 0, `review`)
+	if again := c.page(t, "alice", id); again.request == request || len(again.Votes) != 0 || again.Revision != 2 {
+		t.Errorf("after the edit: %+v", again.Task)
+	}
+	request = c.page(t, "alice", id).request
+	c.does(t, "ben", "tasks run "+id, "", 3, `is review`)
+	c.does(t, "rita", "approve "+request, "", 0, `pending`)
+	// Who approves does not execute, although others could have approved it.
+	c.does(t, "ben", "approve "+request, "", 0, `approved`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `separation of duties`)
+	c.does(t, "carol", "tasks run "+id, "", 0, `UPDATE 1`)
+	if got := c.query(t, "select city from customers where id in (7, 8) order by id"); !strings.Contains(got, "Ulm") || strings.Contains(got, "Aquila") {
+		t.Fatalf("the correction: %s", got)
+	}
+}
+
+// A failing step stops the task, and only people other than its author and executors
+// can have the rest go on without it.
+func TestTaskFails(t *testing.T) {
+	c := crew(t)
+	file := `
+name: two things
+approvals: [{ role: reviewer }]
+steps:
+  - name: one
+    target: shop-staging
+    script: |
+      update products set price = 1 where id = 1;
+      update products set price = price / 0 where id = 2;
+      update products set price = 3 where id = 3;
+  - name: two
+    target: shop-staging
+    script: update products set price = 4 where id = 4
+`
+	id, request := c.submits(t, file, "")
+	c.does(t, "rita", "approve "+request, "", 0, `approved`)
+	c.does(t, "ben", "tasks run "+id, "", 1, `(?s)UPDATE 1.*division by zero.*task 1 is failed: statement 2 of step one`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `is failed`)
+	c.does(t, "ben", "tasks run "+id+" --step two", "", 3, `is failed`)
+	if c.asked("set price = 3") > 0 || c.asked("set price = 4") > 0 {
+		t.Fatal("it went on after a failure")
+	}
+	skip := c.does(t, "ben", "tasks skip "+id+" one --reason it was wrong anyhow", "", 0, `needs 1 approval by a reviewer`)
+	c.does(t, "ben", "approve "+skip, "", 3, `own request`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `is failed`)
+	c.does(t, "nora", "requests "+skip, "", 0, `(?s)skip step one of task 1.*statement 2: failed`)
+	c.does(t, "nora", "approve "+skip, "", 0, `approved`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)UPDATE 1.*task 1 is done`)
+	if c.asked("set price = 3") > 0 || c.asked("set price = 4") != 1 {
+		t.Fatal("what was skipped ran, or what was not did not")
+	}
+
+	// An answer that was not expected is a failure, too.
+	id, request = c.submits(t, strings.Replace(example(t, "access.yaml"), "expect: 0", "expect: 7", 1), "")
+	c.does(t, "rita", "approve "+request, "", 0, `approved`)
+	c.does(t, "ben", "tasks run "+id, "", 1, `(?s)rolname.*the answer, of 1 rows, is not what the plan expects`)
+	// The author asks, and the executor, who reviews too, has no say.
+	skip = c.does(t, "alice", "tasks skip "+id+" roles --reason looked at by hand", "", 0, ``)
+	c.does(t, "ben", "approve "+skip, "", 3, ``)
+	c.does(t, "alice", "tasks stop "+id, "", 3, `nothing to stop`)
+}
+
+// Staging comes before production, and production is for somebody else.
+func TestTaskStaged(t *testing.T) {
+	c := crew(t)
+	id, request := c.submits(t, example(t, "staged.yaml"), "--param product=5 --param price=12.50")
+	c.does(t, "rita", "approve "+request, "", 0, ``)
+	c.does(t, "nora", "approve "+request, "", 0, `approved`)
+	c.does(t, "carol", "tasks run "+id+" --step production", "", 3, `comes after staging`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `next is step production on shop-production, for the role deployer`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `separation of duties`)
+	c.does(t, "rita", "deny "+request+" --reason I was wrong", "", 0, ``)
+	c.does(t, "carol", "tasks run "+id, "", 3, `is stopped: the approval is over`)
+
+	id, request = c.submits(t, example(t, "staged.yaml"), "--param product=5 --param price=13")
+	c.does(t, "rita", "approve "+request, "", 0, ``)
+	c.does(t, "nora", "approve "+request, "", 0, `approved`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `next is step production`)
+	c.does(t, "carol", "tasks run "+id, "", 0, `is done`)
+	if got := c.query(t, "select price from products where id = 5"); !strings.Contains(got, "13.00") {
+		t.Fatalf("the price: %s", got)
+	}
+	// A statement that policy denies refuses the task before anybody reads it.
+	denied := strings.Replace(example(t, "access.yaml"), "select rolname", "delete from payments; select rolname", 1)
+	id = c.does(t, "alice", "tasks new", denied, 0, `draft`)
+	c.does(t, "alice", "tasks submit "+id+" --reason x", "", 3, `step roles, statement 1: refused by rule production/no-unbounded-writes`)
+	c.does(t, "alice", "tasks stop "+id, "", 0, `withdrawn`)
+}

@@ -1,0 +1,110 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// evil is a second schema, in which names that are harmless mean what is hidden.
+const evil = `
+	CREATE SCHEMA evil AUTHORIZATION shop_app;
+	CREATE VIEW evil.customers AS SELECT id, email || '' AS name, email, phone FROM public.customers;
+	ALTER VIEW evil.customers OWNER TO shop_app;
+	CREATE FUNCTION public.best() RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM customers WHERE id = 1';
+	CREATE FUNCTION evil.swap() RETURNS trigger LANGUAGE plpgsql AS $f$
+		DECLARE c refcursor := 'c';
+		BEGIN
+			IF new.a = 1 THEN CLOSE c; OPEN c FOR SELECT email || '' FROM public.customers WHERE id < 4;
+			ELSE EXECUTE 'DEALLOCATE a'; EXECUTE 'PREPARE a AS SELECT email || '''' FROM public.customers WHERE id < 4';
+			END IF;
+			RETURN new;
+		END $f$;
+	CREATE TABLE public.quiet (a int);
+	CREATE TRIGGER swap BEFORE INSERT ON public.quiet FOR EACH ROW EXECUTE FUNCTION evil.swap();
+	GRANT ALL ON public.quiet TO shop_app;`
+
+const (
+	plainRows  = "SELECT name || '' FROM customers WHERE id < 4"
+	hiddenRows = "SELECT email || '' FROM customers WHERE id < 4"
+	// swapped puts other queries behind names, from where nobody can see it.
+	swapPrepared = "DO $$ BEGIN EXECUTE 'DEALLOCATE a'; EXECUTE 'PREPARE a AS " + "SELECT email || '''' FROM customers WHERE id < 4" + "'; END $$"
+	swapCursor   = "DO $$ DECLARE c refcursor := 'c'; BEGIN CLOSE c; OPEN c FOR SELECT email || '' FROM customers WHERE id < 4; END $$"
+)
+
+// TestNativeNamesCannotBeSwapped tries to have the server run another text, or show
+// another portal's rows, than what was decided upon. Each attempt works where nobody
+// stands in between.
+func TestNativeNamesCannotBeSwapped(t *testing.T) {
+	s := shop(t, "native_attack", labels...)
+	if _, err := server.Query(t.Context(), "native_attack", plant+";"+evil); err != nil {
+		t.Fatal(err)
+	}
+	direct := server.URL(server.App(), "native_attack")
+	a := parse("a", plainRows)
+	go_ := []any{bind("", "a"), run("")}
+	for name, script := range map[string][]any{
+		"search path in one text":              {"SET search_path = evil; " + plainRows},
+		"search path in a transaction":         {"BEGIN; SET LOCAL search_path = evil; " + plainRows + "; COMMIT"},
+		"search path, extended":                together(a, all("SET search_path = evil"), go_, sync_, ready{}),
+		"search path, described":               together(a, describe('S', "a"), sync_, ready{}, all("SET search_path = evil"), go_, sync_, ready{}),
+		"search path by a function":            together(all("SELECT set_config('search_path', 'evil', false)"), a, go_, sync_, ready{}),
+		"search path comes back":               {"SET search_path = evil", "BEGIN; SET LOCAL search_path = public; COMMIT; " + plainRows},
+		"search path comes back, error":        together("SET search_path = evil", "BEGIN", "SET LOCAL search_path = public", "SELECT 1/0", "ROLLBACK", plainRows),
+		"search path of a portal":              together("BEGIN", parse("b", "SELECT best()"), bind("p", "b"), all("SET LOCAL search_path = evil"), run("p"), sync_, ready{}, "ROLLBACK"),
+		"copy in one text":                     {"SET search_path = evil; COPY (" + plainRows + ") TO STDOUT"},
+		"prepared, swapped":                    together(a, sync_, ready{}, swapPrepared, go_, sync_, ready{}),
+		"prepared, swapped, described":         together(a, describe('S', "a"), sync_, ready{}, swapPrepared, go_, sync_, ready{}),
+		"prepared, swapped in a pipeline":      together(a, describe('S', "a"), sync_, ready{}, all(swapPrepared), go_, sync_, ready{}),
+		"prepared, swapped in one text":        {"PREPARE a AS " + plainRows, "DEALLOCATE a; PREPARE a AS " + hiddenRows + "; EXECUTE a"},
+		"SQL prepared, swapped":                {"PREPARE a AS " + plainRows, swapPrepared, "EXECUTE a"},
+		"SQL prepared, closed":                 together("PREPARE a AS "+plainRows, closing('S', "a"), parse("a", hiddenRows), sync_, ready{}, "EXECUTE a"),
+		"SQL prepared, closed, pipeline":       together("PREPARE a AS "+plainRows, closing('S', "a"), parse("a", hiddenRows), all("EXECUTE a"), sync_, ready{}),
+		"cursor, swapped":                      {"BEGIN", "DECLARE c CURSOR FOR " + plainRows, swapCursor, "FETCH ALL c", "ROLLBACK"},
+		"cursor, swapped by a trigger":         {"BEGIN", "DECLARE c CURSOR FOR " + plainRows, "INSERT INTO quiet VALUES (1)", "FETCH ALL c", "ROLLBACK"},
+		"prepared, swapped by a trigger":       together(a, describe('S', "a"), sync_, ready{}, all("INSERT INTO quiet VALUES (2)"), go_, sync_, ready{}),
+		"SQL prepared, swapped by a trigger":   {"PREPARE a AS " + plainRows, "INSERT INTO quiet VALUES (2)", "EXECUTE a"},
+		"portal, swapped by a trigger":         together("BEGIN", a, bind("c", "a"), run("c", 1), sync_, ready{}, "INSERT INTO quiet VALUES (1)", run("c"), sync_, ready{}, "ROLLBACK"),
+		"parse fails, bound in the next batch": {parse("a", hiddenRows), sync_, ready{}, a, sync_, bind("", "a"), run(""), sync_, ready{}, ready{}},
+		"parse fails, described":               {parse("a", hiddenRows), describe('S', "a"), sync_, ready{}, a, describe('S', "a"), sync_, bind("", "a"), run(""), sync_, ready{}, ready{}},
+		"parse is skipped":                     {parse("", hiddenRows), sync_, ready{}, parse("x", "SELECT nosuch"), parse("", plainRows), sync_, bind("", ""), run(""), sync_, ready{}, ready{}},
+		"close and parse are skipped":          {parse("a", hiddenRows), sync_, ready{}, parse("x", "SELECT nosuch"), closing('S', "a"), a, sync_, bind("", "a"), run(""), sync_, ready{}, ready{}},
+		"close is skipped, query between":      {parse("a", hiddenRows), sync_, ready{}, parse("x", "SELECT nosuch"), closing('S', "a"), sync_, query("SELECT 1"), a, sync_, bind("", "a"), run(""), sync_, ready{}, ready{}, ready{}, ready{}},
+		"bind fails":                           {"BEGIN", parse("b", hiddenRows), a, bind("p", "b"), sync_, ready{}, "SAVEPOINT s", bind("p", "a"), sync_, query("ROLLBACK TO s"), run("p"), sync_, ready{}, ready{}, ready{}, "ROLLBACK"},
+		"bind is skipped":                      {"BEGIN", parse("b", hiddenRows), a, bind("p", "b"), sync_, ready{}, "SAVEPOINT s", parse("x", "SELECT nosuch"), closing('P', "p"), bind("p", "a"), sync_, query("ROLLBACK TO s"), run("p"), sync_, ready{}, ready{}, ready{}, "ROLLBACK"},
+		"cursor, closed":                       together("BEGIN", "DECLARE c CURSOR FOR "+plainRows, closing('P', "c"), parse("b", hiddenRows), bind("c", "b"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
+		"cursor, closed, pipeline":             together("BEGIN", "DECLARE c CURSOR FOR "+plainRows, closing('P', "c"), parse("b", hiddenRows), bind("c", "b"), all("FETCH ALL c"), sync_, ready{}, "ROLLBACK"),
+		"cursor, rolled back":                  together("BEGIN", "SAVEPOINT s", "DECLARE c CURSOR FOR "+plainRows, "ROLLBACK TO s", parse("b", hiddenRows), bind("c", "b"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
+		"cursor in one text":                   {"BEGIN", "DECLARE c CURSOR FOR " + plainRows, "CLOSE c; DECLARE c CURSOR FOR " + hiddenRows + "; FETCH ALL c", "ROLLBACK"},
+		"portal, closed by SQL":                together("BEGIN", a, bind("c", "a"), sync_, ready{}, "CLOSE c", "DECLARE c CURSOR FOR "+hiddenRows, run("c"), sync_, ready{}, "ROLLBACK"),
+		"portal, closed by SQL, described":     together("BEGIN", a, describe('S', "a"), bind("c", "a"), describe('P', "c"), sync_, ready{}, "CLOSE c", "DECLARE c CURSOR FOR "+hiddenRows, run("c"), sync_, ready{}, "ROLLBACK"),
+		"portal, closed by SQL, pipeline":      together("BEGIN", a, bind("c", "a"), all("CLOSE c"), all("DECLARE c CURSOR FOR "+hiddenRows), run("c"), sync_, ready{}, "ROLLBACK"),
+		"portal, swapped":                      together("BEGIN", a, bind("c", "a"), sync_, ready{}, swapCursor, run("c"), sync_, ready{}, "ROLLBACK"),
+		"portal, begun, swapped":               together("BEGIN", a, bind("c", "a"), run("c", 1), sync_, ready{}, swapCursor, run("c"), sync_, ready{}, "ROLLBACK"),
+		"portal, swapped, pipeline":            together("BEGIN", a, bind("c", "a"), describe('P', "c"), all(swapCursor), run("c"), sync_, ready{}, "ROLLBACK"),
+		"portal, rolled back":                  together("BEGIN", a, "SAVEPOINT s", bind("c", "a"), sync_, ready{}, "ROLLBACK TO s", "DECLARE c CURSOR FOR "+hiddenRows, run("c"), sync_, ready{}, "ROLLBACK"),
+		"column renamed in one text":           {"BEGIN; ALTER TABLE customers RENAME name TO x; ALTER TABLE customers RENAME email TO name; " + plainRows + "; ROLLBACK"},
+		"error text":                           {"SELECT email::int FROM customers WHERE id = 1"},
+		"notice":                               {"DO $$ DECLARE e text; BEGIN SELECT email INTO e FROM customers WHERE id = 1; RAISE NOTICE '%', e; END $$"},
+		"notification":                         {"LISTEN x", "DO $$ DECLARE e text; BEGIN SELECT email INTO e FROM customers WHERE id = 1; PERFORM pg_notify('x', e); END $$", "SELECT 1"},
+		"copy out":                             {"COPY customers TO STDOUT", "COPY customers (email) TO STDOUT (FORMAT csv)", "COPY (SELECT * FROM customers) TO STDOUT (FORMAT binary)"},
+		"binary":                               {parse("", hiddenRows), bindIn([]int16{1}, "", ""), run(""), sync_, ready{}},
+		"skipped describe":                     together("BEGIN", parse("", hiddenRows), sync_, ready{}, "SAVEPOINT s", parse("b", "SELECT nosuch"), describe('S', ""), sync_, ready{}, "ROLLBACK TO s", parse("", hiddenRows), bind("", ""), run(""), sync_, ready{}, "ROLLBACK"),
+		"fetch by SQL of a portal":             together("BEGIN", parse("b", hiddenRows), bind("c", "b"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if lines := raw(t, direct).play(script...); leaked(strings.Join(lines, "\n"), "") == "" {
+				t.Fatalf("nothing to be seen directly: %q", lines)
+			}
+			for _, s.Trust = range []bool{false, true} {
+				l, url := listen(t, s)
+				lines := raw(t, url).play(script...)
+				if c := leaked(strings.Join(lines, "\n"), ""); c != "" {
+					t.Errorf("trusted %v, shows %q: %s", s.Trust, c, strings.Join(lines, "\n"))
+				}
+				if all := l.Transcript() + l.Recorded(); leaked(all, "") != "" {
+					t.Errorf("the record shows %q", leaked(all, ""))
+				}
+			}
+		})
+	}
+}

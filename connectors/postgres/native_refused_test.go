@@ -1,0 +1,220 @@
+package postgres_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/connectors/connectortest"
+)
+
+// forbid refuses what has the word in its text.
+func forbid(word string, effect bastion.Effect) func(bastion.Operation) bastion.Effect {
+	return func(op bastion.Operation) bastion.Effect {
+		if strings.Contains(op.Text(), word) {
+			return effect
+		}
+		return bastion.Allow
+	}
+}
+
+// withoutErrors leaves out what an error says.
+func withoutErrors(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		if strings.HasPrefix(l, "E ") {
+			l = "E"
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// TestNativeRefused compares what comes after a refusal with what the server sends
+// where a statement fails at the same place.
+func TestNativeRefused(t *testing.T) {
+	s := shop(t, "native_refused")
+	s.Decide = forbid("nosuch", bastion.Deny)
+	_, url := listen(t, s)
+	direct := server.URL(server.App(), "native_refused")
+	bad, table := "SELECT nosuch", "CREATE TEMP TABLE t (a int PRIMARY KEY)"
+	for name, script := range map[string][]any{
+		"simple":                {bad, "SELECT 1"},
+		"in a transaction":      {"BEGIN", "SELECT 1", bad, "SELECT 2", "ROLLBACK", "SELECT 3"},
+		"in a broken one":       {"BEGIN", "SELECT 1/0", bad, "ROLLBACK"},
+		"savepoint":             {"BEGIN", "SAVEPOINT s", bad, "ROLLBACK TO s", "SELECT 1", "COMMIT"},
+		"alone in a pipeline":   together(all(bad), sync_, ready{}, all("SELECT 1"), sync_, ready{}),
+		"first in a pipeline":   together(all(bad), all("SELECT 1"), sync_, ready{}, "SELECT 2"),
+		"later in a pipeline":   together(table, all("INSERT INTO t VALUES (1)"), all(bad), all("INSERT INTO t VALUES (2)"), sync_, ready{}, "SELECT count(*) FROM t"),
+		"after a sync":          together(all("SELECT 1"), sync_, all(bad), sync_, all("SELECT 2"), sync_, ready{}, ready{}, ready{}),
+		"pipeline, transaction": together("BEGIN", all("SELECT 1"), all(bad), sync_, ready{}, all("SELECT 2"), sync_, ready{}, "ROLLBACK"),
+		"pipeline begins":       together(all("BEGIN"), all(bad), sync_, ready{}, "SELECT 2", "ROLLBACK"),
+		"pipeline commits":      together(table, all("BEGIN"), all("INSERT INTO t VALUES (1)"), all("COMMIT"), all(bad), sync_, ready{}, "SELECT count(*) FROM t"),
+		"two refused":           together(all(bad), all(bad), sync_, ready{}, all(bad), sync_, ready{}),
+		"after an error":        together(all("SELECT 1/0"), all(bad), sync_, ready{}),
+		"flush":                 together(all(bad), flush_, until("E"), all("SELECT 1"), sync_, ready{}),
+		"second query":          {&pgproto3.Query{String: "SELECT 1"}, &pgproto3.Query{String: bad}, &pgproto3.Query{String: "SELECT 2"}, ready{}, ready{}, ready{}},
+		"query in a batch":      together(table, all("INSERT INTO t VALUES (1)"), bad, "SELECT count(*) FROM t"),
+		"several, last":         {table, "INSERT INTO t VALUES (1); SELECT 7; " + bad, "SELECT count(*) FROM t"},
+		"several, first":        {bad + "; SELECT 1", "SELECT 2"},
+		"several, middle":       {"SELECT 1; " + bad + "; SELECT 2"},
+		"several, begin":        {"BEGIN; SELECT 1; " + bad + "; SELECT 2", "SELECT 3", "ROLLBACK"},
+		"several, commit":       {table, "BEGIN", "INSERT INTO t VALUES (1)", "COMMIT; " + bad, "SELECT count(*) FROM t"},
+		"several, one by one":   {table, "SET work_mem = '1MB'; INSERT INTO t VALUES (1); " + bad, "SELECT count(*) FROM t", "SHOW work_mem"},
+		"one by one, begin":     {"SET work_mem = '1MB'; BEGIN; SET work_mem = '2MB'; " + bad + "; SELECT 1", "SELECT 3", "ROLLBACK"},
+		"names after it":        together(parse("a", "SELECT 1"), sync_, ready{}, "BEGIN", all(bad), closing('S', "a"), parse("b", "SELECT 2"), sync_, ready{}, "ROLLBACK", bind("", "a"), run(""), sync_, ready{}, bind("", "b"), sync_, ready{}),
+		"portals after it":      together("BEGIN", parse("a", "SELECT 1"), bind("p", "a"), sync_, ready{}, all(bad), sync_, ready{}, run("p"), sync_, ready{}, "ROLLBACK"),
+		"unnamed is gone":       {parse("", "SELECT 1"), sync_, ready{}, bad, bind("", ""), run(""), sync_, ready{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := raw(t, direct).play(script...)
+			got := raw(t, url).play(script...)
+			differ(t, withoutErrors(got), withoutErrors(want))
+			if !slices.ContainsFunc(got, func(l string) bool {
+				return strings.HasPrefix(l, "E ERROR 42501 refused by rule test") || name == "after an error"
+			}) {
+				t.Errorf("nothing was refused: %q", got)
+			}
+		})
+	}
+}
+
+func TestNativeRefusalSaysWhy(t *testing.T) {
+	s := shop(t, "native_refused", labels...)
+	l, url := listen(t, s)
+	k := raw(t, url)
+	got := k.play("SELECT id FROM customers ORDER BY email", &pgproto3.FunctionCall{Function: 1}, ready{}, "SELECT 1")
+	want := []string{
+		`E ERROR 42501 refused by rule test: uses the hidden column public.customers.email pos=0 hint=""`, "Z I",
+		`E ERROR 42501 refused: calls of functions by the old protocol cannot be read pos=0 hint="use SELECT function(...)"`, "Z I",
+		"T ?column?:23:4:-1:0", `D "1"`, "C SELECT 1", "Z I"}
+	differ(t, got, want)
+	if !strings.Contains(l.Recorded(), "deny") || !strings.Contains(l.Transcript(), "uses the hidden column") {
+		t.Errorf("a refusal is not recorded: %s", l.Transcript())
+	}
+	if strings.Contains(logged.String(), "ORDER BY email") {
+		t.Error("what was refused reached the target")
+	}
+}
+
+// asking is a setup in which statements with the word need approval.
+func asking(t *testing.T, word string) (connectortest.Setup, *connectortest.Approvals) {
+	s := shop(t, "native_asking")
+	a := &connectortest.Approvals{}
+	s.Approvals, s.Decide = a, forbid(word, bastion.Ask)
+	return s, a
+}
+
+func TestNativeWaitsForApproval(t *testing.T) {
+	s, a := asking(t, "wanted")
+	_, url := listen(t, s)
+	k := raw(t, url)
+	decide := func(state bastion.RequestState) then {
+		return func(t *testing.T) { a.Set(<-a.Filed(), state) }
+	}
+	for _, c := range []struct {
+		name  string
+		state bastion.RequestState
+		want  string
+	}{
+		{"approved", bastion.Approved, "T wanted"},
+		{"denied", bastion.Denied, "E ERROR 42501 request"},
+		{"expired", bastion.Expired, "E ERROR 42501 request"},
+		{"withdrawn", bastion.Withdrawn, "E ERROR 42501 request"},
+	} {
+		text := "SELECT 1 AS wanted, '" + c.name + "'"
+		for _, script := range [][]any{
+			{&pgproto3.Query{String: text}, until("N NOTICE"), decide(c.state), ready{}},
+			together(all(text+" AS extended"), sync_, until("N NOTICE"), decide(c.state), ready{}),
+		} {
+			got := k.play(script...)
+			if !slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, c.want) }) || got[len(got)-1] != "Z I" {
+				t.Errorf("%s: %q", c.name, got)
+			}
+			i := slices.IndexFunc(got, func(l string) bool { return strings.HasPrefix(l, "N NOTICE") })
+			if i < 0 || !strings.Contains(got[i], "waits for") {
+				t.Errorf("%s: nobody said what is waited for: %q", c.name, got)
+			}
+		}
+	}
+	if used := a.Used(); len(used) != 2 {
+		t.Errorf("used: %q", used)
+	}
+}
+
+func TestNativeApprovalIsNotUsedInVain(t *testing.T) {
+	s, a := asking(t, "wanted")
+	_, url := listen(t, s)
+	k := raw(t, url)
+	// Nobody is asked for what will be skipped, or cannot run.
+	got := k.play(together(all("SELECT 1/0"), all("SELECT 'wanted'"), sync_, ready{})...)
+	if !strings.HasPrefix(got[len(got)-2], "E ERROR 22012") || got[len(got)-1] != "Z I" {
+		t.Errorf("after an error: %q", got)
+	}
+	got = k.play("BEGIN", "SELECT 1/0", "SELECT 'wanted'", "ROLLBACK")
+	if !slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, "E ERROR 25P02") }) {
+		t.Errorf("in a broken transaction: %q", got)
+	}
+	select {
+	case id := <-a.Filed():
+		t.Errorf("request %d was made for nothing", id)
+	default:
+	}
+	// It is used after what comes before it went well.
+	got = k.play(together(all("SELECT 1"), all("SELECT 'wanted'"), sync_, until("N NOTICE"), then(func(*testing.T) { a.Set(<-a.Filed(), bastion.Approved) }), ready{})...)
+	if got[len(got)-2] != "C SELECT 1" || len(a.Used()) != 1 {
+		t.Errorf("%q; used %q", got, a.Used())
+	}
+}
+
+func TestNativeApprovalTimeout(t *testing.T) {
+	s, a := asking(t, "wanted")
+	_, url := listen(t, s)
+	k := raw(t, url)
+	for range 2 { // the request stays open, and is found again
+		got := k.play("SET statement_timeout = '50ms'", "SELECT 'wanted'", "RESET statement_timeout")
+		if !slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, "E ERROR 57014") }) {
+			t.Errorf("%q", got)
+		}
+	}
+	id := <-a.Filed()
+	a.Set(id, bastion.Approved)
+	if got := k.play("SELECT 'wanted'"); got[len(got)-1] != "Z I" || len(a.Used()) != 1 {
+		t.Errorf("%q; used %q", got, a.Used())
+	}
+}
+
+func TestNativeSessionEndsWhileWaiting(t *testing.T) {
+	s, a := asking(t, "wanted")
+	l, url := listen(t, s)
+	k := raw(t, url)
+	got := k.play(&pgproto3.Query{String: "SELECT 'wanted'"}, until("N NOTICE"), then(func(*testing.T) {
+		<-a.Filed()
+		l.End(errors.New("somebody ended this session"))
+	}), receive(2))
+	if want := []string{"E FATAL XX000 somebody ended this session", "gone"}; !strings.HasPrefix(got[len(got)-2], want[0]) || got[len(got)-1] != want[1] {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestNativeConnectNeedsApproval(t *testing.T) {
+	s, a := asking(t, "connect")
+	_, url := listen(t, s)
+	done := make(chan struct{})
+	go func() { // ends when the client asks
+		a.Set(<-a.Filed(), bastion.Approved)
+		close(done)
+	}()
+	c := connect(t, url)
+	if err := c.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if used := a.Used(); len(used) != 1 || !strings.HasPrefix(used[0], "connect") {
+		t.Errorf("used: %q", used)
+	}
+}

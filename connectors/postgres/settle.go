@@ -1,0 +1,345 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/connectors/postgres/lineage"
+	"github.com/sallyport/sallyport/connectors/postgres/wire"
+)
+
+// What follows keeps the reading of texts in step with what runs. A text is read
+// before what was sent earlier has run, as long as that cannot change how it is to be
+// read; else the sender waits, and looks at the session's settings again.
+
+// Parse implements [bastion.Conn].
+func (s *stream) Parse(ctx context.Context, text string) (bastion.Intent, error) {
+	r, err := s.readSettled(ctx, text)
+	if err != nil {
+		return bastion.Intent{}, err
+	}
+	return r.Intent, nil
+}
+
+// readSettled reads a text once nothing is on its way that could change how it is
+// to be read.
+func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading, error) {
+	s.mu.Lock()
+	loud, broken := s.loud, s.status == 'E' || s.skipping
+	s.mu.Unlock()
+	if loud {
+		if err := s.Settle(ctx); err != nil && !errors.Is(err, errSkipped) {
+			return nil, err
+		}
+		s.mu.Lock()
+		broken = s.status == 'E' || s.skipping
+		s.mu.Unlock()
+	}
+	s.reading.mu.Lock()
+	settled := s.settled
+	s.reading.mu.Unlock()
+	if !settled && !broken { // in a broken transaction nothing runs but its end
+		if err := s.look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.read(ctx, text)
+}
+
+// look reads the session's settings, in the middle of what the client does.
+func (s *stream) look(ctx context.Context) error {
+	if err := s.Settle(ctx); err != nil {
+		if errors.Is(err, errSkipped) {
+			return nil // nothing runs until the client sends Sync
+		}
+		return err
+	}
+	s.mu.Lock()
+	broken := s.status == 'E'
+	s.mu.Unlock()
+	if broken {
+		return nil
+	}
+	const name = "sallyport: settings"
+	o := &question{}
+	b := appendParse(nil, name, sessionQuery)
+	b = appendExecute(appendBind(b, name, name), name)
+	b = appendClose(appendClose(b, 'P', name), 'S', name)
+	if err := s.ask(ctx, o, b, "PBECC"); err != nil {
+		return err
+	}
+	if o.err != nil {
+		// Its transaction is broken, or there was none. Nothing else has happened.
+		return &bastion.TargetError{Code: o.err.Code, Summary: "the session's settings could not be read before the statement, so it did not run: " + condition(o.err.Code)}
+	}
+	v := make([]string, len(o.row))
+	for i := range o.row {
+		v[i] = string(o.row[i])
+	}
+	if err := s.looked(v); err != nil {
+		s.hangUp(&bastion.TargetError{Code: "08P01", Summary: "the session's settings cannot be read any more, so the connection was closed; connect again", Lost: true})
+		return errGone
+	}
+	return nil
+}
+
+// ask puts a question of the bastion's own to the target: messages of the extended
+// protocol, of the given types. It waits for the answer.
+func (s *stream) ask(ctx context.Context, o *question, messages []byte, types string) error {
+	s.mu.Lock()
+	for i := range len(types) {
+		s.queue = append(s.queue, &expected{kind: types[i], own: o})
+	}
+	if s.open == 0 {
+		messages = wire.Append(messages, 'S')
+		s.queue = append(s.queue, &expected{kind: 'S', own: o})
+	} else {
+		messages = wire.Append(messages, 'H')
+	}
+	s.mu.Unlock()
+	s.out = append(s.out, messages...)
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.wait(ctx, func() bool { return len(s.queue) == 0 })
+}
+
+func appendParse(b []byte, name, text string) []byte {
+	b, at := wire.Begin(b, 'P')
+	b = wire.String(wire.String(b, name), text)
+	return wire.End(append(b, 0, 0), at)
+}
+
+func appendBind(b []byte, portal, statement string) []byte {
+	b, at := wire.Begin(b, 'B')
+	b = wire.String(wire.String(b, portal), statement)
+	return wire.End(append(b, 0, 0, 0, 0, 0, 0), at)
+}
+
+func appendDescribe(b []byte, kind byte, name string) []byte {
+	b, at := wire.Begin(b, 'D')
+	return wire.End(wire.String(append(b, kind), name), at)
+}
+
+func appendExecute(b []byte, portal string) []byte {
+	b, at := wire.Begin(b, 'E')
+	return wire.End(append(wire.String(b, portal), 0, 0, 0, 0), at)
+}
+
+func appendClose(b []byte, kind byte, name string) []byte {
+	b, at := wire.Begin(b, 'C')
+	return wire.End(wire.String(append(b, kind), name), at)
+}
+
+// Settle implements [bastion.Stream].
+func (s *stream) Settle(ctx context.Context) error {
+	s.mu.Lock()
+	waiting, open := len(s.queue) > 0, s.open
+	s.mu.Unlock()
+	if waiting && open > 0 {
+		s.out = wire.Append(s.out, 'H')
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if waiting {
+		if err := s.wait(ctx, func() bool { return len(s.queue) == 0 || s.copying() }); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.copying():
+		return errCopying
+	case s.skipping:
+		return errSkipped
+	}
+	return nil
+}
+
+// after keeps what is known of the session in step with what ran.
+func (s *stream) after(l *lane, err error) {
+	s.ran(l.op.Text(), l.reading, err == nil)
+	if err == nil && l.reading.Forgets != "" {
+		s.names.forget(func(name string, _ *statement) bool {
+			return name != "" && (name == l.reading.Forgets || l.reading.Forgets == "*")
+		})
+	}
+	s.mu.Lock()
+	unsettled := l.unsettles(s.tainted)
+	s.tainted = s.tainted || unsettled // what it set, the end of the transaction may take back
+	s.mu.Unlock()
+	if unsettled {
+		s.unsettle()
+	}
+}
+
+func (s *stream) unsettle() {
+	s.reading.mu.Lock()
+	s.settled = false
+	s.reading.mu.Unlock()
+}
+
+// ends reports whether the operation only begins or ends transactions, which
+// changes no setting but those that the transaction had changed.
+func (l *lane) ends() bool {
+	return l.reading.Intent.Verb == lineage.Transaction && len(l.reading.Intent.Actions) == 1
+}
+
+// unsettles reports whether the session's settings have to be looked at after the
+// operation. tainted says that the transaction has changed some.
+func (l *lane) unsettles(tainted bool) bool {
+	in := &l.reading.Intent
+	return l.reading.Unsettles && (tainted || !l.ends()) ||
+		in.Verb == lineage.Setting && len(in.Outputs) == 0 // SET statement_timeout: how long to wait for approval
+}
+
+// noisy reports whether the operation may change how texts are read.
+func (s *stream) noisy(l *lane) bool {
+	s.mu.Lock()
+	tainted := s.tainted
+	s.mu.Unlock()
+	r := l.reading
+	return l.unsettles(tainted) || r.Prepares != "" || r.Declares != "" || r.Forgets != "" || r.Closes != "" ||
+		slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSchema[a.Verb] })
+}
+
+// going notes that an operation is about to run, and what it may do to what others
+// rely on: code may close whatever stands behind a name, and put something else there.
+func (s *stream) going(l *lane) {
+	loud := s.noisy(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loud = s.loud || loud
+	if l.reading.Unsettles && !l.ends() || l.reading.Effects {
+		s.runs++
+	}
+	if l.reading.Declares != "" || l.reading.Closes != "" {
+		s.moves++
+	}
+}
+
+// renew prepares a statement again under its name, if code has run that may have put
+// another behind it. PostgreSQL keeps the shape of a statement's answers, so it fails
+// if that is another one by now.
+func (s *stream) renew(name string, st *statement) error {
+	s.mu.Lock()
+	runs, known, fields := s.runs, st.known, st.fields
+	s.mu.Unlock()
+	if name == "" || st.runs == runs { // SQL has no way to name the unnamed one
+		return nil
+	}
+	if err := s.Settle(context.Background()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	broken := s.status == 'E'
+	s.mu.Unlock()
+	if broken {
+		return nil // nothing runs until the transaction ends
+	}
+	text := ""
+	if st.lane != nil {
+		text = st.lane.op.Text()
+	}
+	o := &question{stmt: &statement{}}
+	b := appendClose(nil, 'S', name)
+	b, at := wire.Begin(b, 'P')
+	b = wire.String(wire.String(b, name), text)
+	b = wire.End(append(b, st.types...), at)
+	b = appendDescribe(b, 'S', name)
+	if err := s.ask(context.Background(), o, b, "CPD"); err != nil {
+		return err
+	}
+	if o.err != nil {
+		return &bastion.TargetError{Code: o.err.Code, Summary: "the prepared statement had to be prepared again, which failed: " + o.err.Summary}
+	}
+	if known && !sameShape(fields, o.stmt.fields) {
+		return &bastion.TargetError{Code: "0A000", Summary: "cached plan must not change result type"}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.runs = runs
+	st.known, st.fields = true, o.stmt.fields
+	return nil
+}
+
+// sameShape reports whether a client that knows one answer's columns can read the other.
+func sameShape(a, b []field) bool {
+	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(x, y field) bool { return x.name == y.name && x.typ == y.typ })
+}
+
+// renewPrepared is renew for the statements that SQL's own PREPARE made, before one
+// of them runs.
+func (s *stream) renewPrepared(r *lineage.Reading) error {
+	s.mu.Lock()
+	runs := s.runs
+	same := s.sure == runs
+	s.mu.Unlock()
+	if same || r.Prepares != "" || r.Forgets != "" ||
+		!slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return a.Verb == lineage.Prepare }) {
+		return nil
+	}
+	if err := s.Settle(context.Background()); err != nil {
+		return err
+	}
+	s.reading.mu.Lock()
+	texts := s.session.Prepared
+	s.reading.mu.Unlock()
+	s.mu.Lock()
+	broken := s.status == 'E'
+	s.mu.Unlock()
+	if broken {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		const by = "sallyport: prepare"
+		o := &question{}
+		b := appendParse(appendClose(nil, 'S', name), by, texts[name])
+		b = appendExecute(appendBind(b, by, by), by)
+		b = appendClose(appendClose(b, 'P', by), 'S', by)
+		if err := s.ask(context.Background(), o, b, "CPBECC"); err != nil {
+			return err
+		}
+		if o.err != nil {
+			return &bastion.TargetError{Code: o.err.Code, Summary: "a prepared statement had to be prepared again, which failed: " + o.err.Summary}
+		}
+	}
+	s.mu.Lock()
+	s.sure = runs
+	s.mu.Unlock()
+	return nil
+}
+
+// forgetPrepared notes that a name of SQL's own PREPARE stands for something else now,
+// or for nothing.
+func (c *reading) forgetPrepared(name string) {
+	if name == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.session.Prepared[name]; ok {
+		c.session.Prepared = maps.Clone(c.session.Prepared)
+		delete(c.session.Prepared, name)
+	}
+}
+
+// forgetCursor is forgetPrepared for cursors.
+func (c *reading) forgetCursor(name string) {
+	if name == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.cursors[name]; ok {
+		delete(c.cursors, name)
+		c.opened()
+	}
+}

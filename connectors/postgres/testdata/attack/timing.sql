@@ -1,0 +1,24 @@
+-- Each: how long it takes tells a bit, so it must be refused.
+SELECT CASE WHEN national_id > 'Nq' THEN pg_sleep(0.1) END FROM customers WHERE id = 1;
+SELECT pg_sleep(length(national_id) / 1000.0) FROM customers WHERE id = 1;
+SELECT pg_sleep(0.1) FROM customers WHERE id = 1 AND national_id > 'Nq';
+SELECT national_id > 'Nq' AND pg_sleep(0.1) IS NOT NULL FROM customers WHERE id = 1;
+SELECT id FROM customers WHERE id = 1 AND (national_id < 'Nq' OR pg_sleep(0.1) IS NULL);
+SELECT (SELECT pg_sleep(0.1) WHERE c.national_id > 'Nq') FROM customers c WHERE id = 1;
+SELECT pg_sleep((SELECT count(*) FROM customers WHERE national_id > 'Nq') / 1000.0);
+SELECT coalesce(nullif(national_id, '{customers.national_id}'), pg_sleep(0.1)::text) FROM customers WHERE id = 1;
+SELECT count(*) FILTER (WHERE pg_sleep(0.01) IS NULL AND national_id > 'Nq') FROM customers;
+SELECT s FROM customers c, LATERAL (SELECT pg_sleep(0.01) s WHERE c.national_id > 'Nq') l;
+SELECT CASE WHEN national_id > 'Nq' THEN (SELECT count(*) FROM generate_series(1, 100000)) END FROM customers WHERE id = 1;
+SELECT (SELECT count(*) FROM generate_series(1, 100000) WHERE c.national_id > 'Nq') FROM customers c WHERE id = 1;
+SELECT repeat('x', salary::int * 100) FROM employees WHERE id = 1;
+SELECT length(repeat('x', salary::int * 100)) FROM employees WHERE id = 1;
+SELECT regexp_replace(repeat('a', 30), '(a*)*' || left(national_id, 2), '') FROM customers WHERE id = 1;
+SELECT factorial((salary / 1000)::bigint) FROM employees WHERE id = 1;
+SELECT CASE WHEN salary > 500000 THEN pg_advisory_lock(1) END FROM employees WHERE id = 1;
+SELECT pg_sleep_for(salary * interval '1 microsecond') FROM employees WHERE id = 1;
+SELECT pg_sleep_until(now() + salary * interval '1 microsecond') FROM employees WHERE id = 1;
+SELECT pg_sleep(0.05) FROM customer_overview WHERE contact > 'zq' LIMIT 1;
+SELECT count(pg_sleep(0.001)) FROM customers GROUP BY national_id;
+SELECT pg_sleep(0.001) FROM customers ORDER BY national_id;
+SELECT DISTINCT ON (national_id) pg_sleep(0.001) FROM customers;

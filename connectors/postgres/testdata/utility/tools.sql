@@ -1,0 +1,141 @@
+-- What drivers ask when they connect, and for the types of columns and parameters.
+SELECT t.oid, t.typname, t.typelem, t.typtype, t.typbasetype FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = 'pg_catalog' AND t.typtype IN ('b', 'r') ORDER BY t.oid LIMIT 200;
+SELECT typname, typarray, typlen, typbyval, typdelim, typinput::regproc FROM pg_type WHERE oid IN (16, 20, 23, 25, 1043, 1184, 1700, 3802) ORDER BY oid;
+SELECT oid, typname FROM pg_type WHERE typname IN ('citext', 'hstore', 'json', 'jsonb', 'uuid', 'email_address', 'order_status');
+SELECT t.typname, e.enumlabel FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid ORDER BY t.typname, e.enumsortorder;
+SELECT ns.nspname, t.oid, t.typname, t.typtype, t.typnotnull, t.elemtypoid FROM (SELECT typ.oid, typ.typnamespace, typ.typname, typ.typtype, typ.typnotnull, elemtyp.oid AS elemtypoid FROM pg_type typ LEFT JOIN pg_type elemtyp ON elemtyp.oid = typ.typelem WHERE typ.typtype IN ('b', 'r', 'm', 'e', 'd')) t JOIN pg_namespace ns ON ns.oid = t.typnamespace WHERE ns.nspname = 'public' ORDER BY 1, 3;
+SELECT rngtypid, rngsubtype FROM pg_range ORDER BY 1;
+SELECT attname, atttypid, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'public.orders'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
+SELECT current_database() <> '', current_schema(), current_user, inet_server_port() IS NULL OR inet_server_port() > 0;
+SELECT pg_catalog.version() LIKE 'PostgreSQL%', pg_catalog.current_schemas(true);
+SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END;
+SELECT 1 AS ping;
+SELECT set_config('bytea_output', 'hex', false) FROM pg_catalog.pg_settings WHERE name = 'bytea_output';
+SELECT name, setting, unit FROM pg_settings WHERE name IN ('server_version', 'max_connections', 'block_size', 'max_identifier_length') ORDER BY name;
+SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)' ORDER BY nspname;
+SELECT extname, extversion FROM pg_extension ORDER BY extname;
+SELECT collname, collencoding FROM pg_collation WHERE collname IN ('C', 'POSIX', 'default') ORDER BY 1;
+SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user;
+SELECT has_table_privilege('public.customers', 'SELECT'), has_schema_privilege('public', 'CREATE'), has_database_privilege(current_database(), 'TEMP');
+SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = current_database();
+SELECT abbrev, utc_offset FROM pg_timezone_names WHERE name = 'Europe/Berlin' AND abbrev <> '' LIMIT 0;
+
+-- JDBC's DatabaseMetaData: tables, columns, keys, indexes, functions, types, privileges.
+SELECT NULL AS table_cat, n.nspname AS table_schem, c.relname AS table_name, CASE n.nspname ~ '^pg_' OR n.nspname = 'information_schema' WHEN true THEN CASE WHEN n.nspname = 'pg_catalog' OR n.nspname = 'information_schema' THEN CASE c.relkind WHEN 'r' THEN 'SYSTEM TABLE' WHEN 'v' THEN 'SYSTEM VIEW' WHEN 'i' THEN 'SYSTEM INDEX' ELSE NULL END ELSE NULL END WHEN false THEN CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'i' THEN 'INDEX' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE NULL END ELSE NULL END AS table_type, d.description AS remarks FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_description d ON c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass WHERE c.relnamespace = n.oid AND n.nspname LIKE 'public' ORDER BY table_type, table_schem, table_name;
+SELECT * FROM (SELECT n.nspname, c.relname, a.attname, a.atttypid, a.attnotnull OR t.typtype = 'd' AND t.typnotnull AS attnotnull, a.atttypmod, a.attlen, t.typtypmod, row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS attnum, nullif(a.attidentity, '') AS attidentity, nullif(a.attgenerated, '') AS attgenerated, pg_catalog.pg_get_expr(def.adbin, def.adrelid) AS adsrc, dsc.description, t.typbasetype, t.typtype FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON a.atttypid = t.oid LEFT JOIN pg_catalog.pg_attrdef def ON a.attrelid = def.adrelid AND a.attnum = def.adnum LEFT JOIN pg_catalog.pg_description dsc ON c.oid = dsc.objoid AND a.attnum = dsc.objsubid WHERE c.relkind IN ('r', 'p', 'v', 'f', 'm') AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname LIKE 'public' AND c.relname LIKE 'customers') c ORDER BY nspname, c.relname, attnum;
+SELECT pkn.nspname, pkc.relname, pka.attname, fkn.nspname, fkc.relname, fka.attname, pos.n AS key_seq, con.confupdtype, con.confdeltype, con.conname, pkic.relname AS pk_name FROM pg_catalog.pg_namespace pkn, pg_catalog.pg_class pkc, pg_catalog.pg_attribute pka, pg_catalog.pg_namespace fkn, pg_catalog.pg_class fkc, pg_catalog.pg_attribute fka, pg_catalog.pg_constraint con, pg_catalog.generate_series(1, 32) pos (n), pg_catalog.pg_class pkic WHERE pkn.oid = pkc.relnamespace AND pkc.oid = pka.attrelid AND pka.attnum = con.confkey[pos.n] AND con.confrelid = pkc.oid AND fkn.oid = fkc.relnamespace AND fkc.oid = fka.attrelid AND fka.attnum = con.conkey[pos.n] AND con.conrelid = fkc.oid AND con.contype = 'f' AND con.conindid = pkic.oid AND fkc.relname = 'orders' ORDER BY pkn.nspname, pkc.relname, con.conname, pos.n;
+SELECT n.nspname, ct.relname, NOT i.indisunique AS non_unique, ci.relname AS index_name, i.indisclustered, am.amname, i.indoption, a.attname, pg_catalog.pg_get_indexdef(ci.oid, a.attnum, false) AS col, ci.reltuples >= -1 AS cardinality, pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS filter FROM pg_catalog.pg_class ct JOIN pg_catalog.pg_namespace n ON ct.relnamespace = n.oid JOIN pg_catalog.pg_index i ON ct.oid = i.indrelid JOIN pg_catalog.pg_class ci ON ci.oid = i.indexrelid JOIN pg_catalog.pg_am am ON ci.relam = am.oid JOIN pg_catalog.pg_attribute a ON a.attrelid = ci.oid WHERE n.nspname = 'public' AND ct.relname = 'customers' ORDER BY 3, 4, a.attnum;
+SELECT n.nspname, p.proname, p.prorettype, p.proargtypes, t.typtype, t.typrelid, p.proargnames, p.proargmodes, p.proallargtypes, p.oid FROM pg_catalog.pg_proc p, pg_catalog.pg_namespace n, pg_catalog.pg_type t WHERE p.pronamespace = n.oid AND p.prorettype = t.oid AND n.nspname LIKE 'public' ORDER BY n.nspname, p.proname, p.oid::text;
+SELECT n.nspname, p.proname, CASE WHEN p.proretset THEN 2 ELSE 1 END, d.description, p.prokind FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON p.pronamespace = n.oid LEFT JOIN pg_catalog.pg_description d ON p.oid = d.objoid WHERE n.nspname = 'public' ORDER BY 1, 2;
+SELECT n.nspname, c.relname, r.rolname, c.relacl, a.attacl, a.attname FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c, pg_catalog.pg_roles r, pg_catalog.pg_attribute a WHERE c.relnamespace = n.oid AND c.relowner = r.oid AND c.oid = a.attrelid AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname = 'public' AND c.relname = 'orders' ORDER BY attname;
+SELECT nspname AS table_schem, NULL AS table_catalog FROM pg_catalog.pg_namespace WHERE nspname <> 'pg_toast' AND (nspname !~ '^pg_temp_' OR nspname = (pg_catalog.current_schemas(true))[1]) AND (nspname !~ '^pg_toast_temp_') ORDER BY table_schem;
+SELECT datname <> '' FROM pg_catalog.pg_database WHERE datallowconn AND datname = current_database() ORDER BY datname;
+SELECT t.typname, t.oid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE n.nspname <> 'pg_toast' AND (t.typrelid = 0 OR (SELECT c.relkind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid)) AND n.nspname = 'public' ORDER BY 1;
+SELECT max(t.typlen) FROM pg_catalog.pg_type t, pg_catalog.pg_namespace n WHERE t.typnamespace = n.oid AND t.typname = 'name' AND n.nspname = 'pg_catalog';
+SELECT string_agg(word, ',') FROM pg_catalog.pg_get_keywords() WHERE word <> ALL ('{select,from}'::text[]) AND catcode = 'R';
+SELECT c.oid, a.attnum, a.attname, c.relname, n.nspname, a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), a.attidentity <> '' OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%' FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON c.relnamespace = n.oid JOIN pg_catalog.pg_attribute a ON c.oid = a.attrelid JOIN pg_catalog.pg_type t ON a.atttypid = t.oid LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum JOIN (SELECT 'public.orders'::regclass::oid AS oid, 1 AS attnum UNION ALL SELECT 'public.orders'::regclass::oid, 4) vals ON c.oid = vals.oid AND a.attnum = vals.attnum ORDER BY 2;
+
+-- DBeaver, pgAdmin and the like.
+SELECT db.datallowconn, db.encoding, pg_catalog.shobj_description(db.oid, 'pg_database') FROM pg_catalog.pg_database db WHERE datallowconn AND NOT datistemplate AND db.datname = current_database();
+SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = n.oid AND d.objsubid = 0 AND d.classoid = 'pg_namespace'::regclass WHERE n.nspname !~ '^pg_' ORDER BY nspname;
+SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relispartition, d.description, pg_catalog.pg_get_partkeydef(c.oid) AS partition_key FROM pg_catalog.pg_class c LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass WHERE c.relnamespace = 'public'::regnamespace AND c.relkind NOT IN ('i', 'I', 'c') ORDER BY c.relname;
+SELECT c.relname, a.*, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid, true) AS def_value, dsc.description, dep.objid FROM pg_catalog.pg_attribute a INNER JOIN pg_catalog.pg_class c ON a.attrelid = c.oid LEFT OUTER JOIN pg_catalog.pg_attrdef ad ON a.attrelid = ad.adrelid AND a.attnum = ad.adnum LEFT OUTER JOIN pg_catalog.pg_description dsc ON c.oid = dsc.objoid AND a.attnum = dsc.objsubid LEFT OUTER JOIN pg_depend dep ON dep.refobjid = a.attrelid AND dep.deptype = 'i' AND dep.refobjsubid = a.attnum AND dep.classid = dep.refclassid WHERE NOT a.attisdropped AND c.relname = 'products' AND a.attnum > 0 ORDER BY a.attnum;
+SELECT i.*, i.indkey AS keys, c.relname, c.relam, tc.relname AS tabrelname, dsc.description, pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS pred_expr, pg_catalog.pg_get_expr(i.indexprs, i.indrelid, true) AS expr FROM pg_catalog.pg_index i INNER JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid INNER JOIN pg_catalog.pg_class tc ON tc.oid = i.indrelid LEFT OUTER JOIN pg_catalog.pg_description dsc ON i.indexrelid = dsc.objoid WHERE i.indrelid = 'public.orders'::regclass ORDER BY tabrelname, c.relname;
+SELECT c.oid, c.*, t.relname AS tabrelname, rt.relnamespace AS refnamespace, d.description, pg_catalog.pg_get_constraintdef(c.oid) AS definition FROM pg_catalog.pg_constraint c INNER JOIN pg_catalog.pg_class t ON t.oid = c.conrelid LEFT OUTER JOIN pg_catalog.pg_class rt ON rt.oid = c.confrelid LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_constraint'::regclass WHERE c.conrelid = 'public.order_items'::regclass ORDER BY c.oid;
+SELECT p.oid, p.*, pg_catalog.pg_get_expr(p.proargdefaults, 0) AS arg_defaults, l.lanname, d.description FROM pg_catalog.pg_proc p LEFT OUTER JOIN pg_catalog.pg_language l ON l.oid = p.prolang LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = p.oid WHERE p.pronamespace = 'public'::regnamespace ORDER BY p.proname;
+SELECT x.oid, x.*, p.relnamespace, pg_catalog.pg_get_triggerdef(x.oid) FROM pg_catalog.pg_trigger x LEFT OUTER JOIN pg_catalog.pg_class p ON p.oid = x.tgrelid WHERE NOT x.tgisinternal;
+SELECT pg_catalog.pg_get_viewdef('public.customer_overview'::regclass, true);
+SELECT pg_catalog.pg_get_functiondef('public.customer_email(integer)'::regprocedure);
+SELECT pg_catalog.obj_description('public.customers'::regclass), pg_catalog.col_description('public.customers'::regclass, 5);
+SELECT nspname, pg_size_pretty(sum(pg_total_relation_size(c.oid))) <> '' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND nspname = 'public' GROUP BY 1;
+SELECT relname, pg_relation_size(c.oid) > 0, pg_table_size(c.oid) > 0, pg_indexes_size(c.oid) >= 0 FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname LIKE 'p%' ORDER BY 1;
+SELECT r.rolname, r.rolsuper, r.rolcanlogin, pg_catalog.shobj_description(r.oid, 'pg_authid') FROM pg_roles r WHERE r.rolname = current_user;
+SELECT count(*) >= 0 FROM pg_stat_activity WHERE datname = current_database();
+SELECT relname, seq_scan >= 0, n_live_tup >= 0 FROM pg_stat_user_tables ORDER BY relname;
+SELECT indexrelname, idx_scan >= 0 FROM pg_stat_user_indexes ORDER BY 1;
+SELECT xact_commit >= 0 FROM pg_stat_database WHERE datname = current_database();
+SELECT locktype, mode FROM pg_locks WHERE pid = -1;
+SELECT state, count(*) FROM pg_stat_activity WHERE pid = -1 GROUP BY state;
+SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2;
+SELECT viewname, definition FROM pg_views WHERE schemaname = 'public';
+SELECT matviewname, ispopulated FROM pg_matviews;
+SELECT schemaname, tablename, tableowner = current_user FROM pg_tables WHERE schemaname = 'public' ORDER BY 2;
+SELECT * FROM pg_policies;
+SELECT inhparent::regclass::text, inhrelid::regclass::text, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind = 'r' ORDER BY 1, 2;
+SELECT relid::text, level, isleaf FROM pg_partition_tree('audit_log') ORDER BY 1;
+SELECT classid::regclass::text, deptype, count(*) FROM pg_depend WHERE refobjid = 'customers'::regclass GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT conname, pg_get_constraintdef(oid, true) FROM pg_constraint WHERE conrelid = 'orders'::regclass ORDER BY 1;
+SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1;
+SELECT pg_get_serial_sequence('customers', 'id'), pg_get_userbyid(10) <> '';
+SELECT unnest(enum_range(NULL::order_status));
+SELECT enum_range(NULL::payment_status), enum_first(NULL::order_status);
+SELECT spcname FROM pg_tablespace ORDER BY 1;
+SELECT am.amname FROM pg_am am ORDER BY 1;
+SELECT lanname, lanpltrusted FROM pg_language ORDER BY 1;
+SELECT evtname FROM pg_event_trigger;
+SELECT name, default_version IS NOT NULL FROM pg_available_extensions WHERE name = 'plpgsql';
+
+-- information_schema.
+SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1;
+SELECT column_name, ordinal_position, column_default, is_nullable, data_type, character_maximum_length, numeric_precision, numeric_scale, udt_name, is_identity, is_generated FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'customers' ORDER BY ordinal_position;
+SELECT tc.constraint_name, tc.constraint_type, kcu.column_name, ccu.table_name AS foreign_table, ccu.column_name AS foreign_column FROM information_schema.table_constraints tc JOIN information_schema.key_column_usage kcu ON tc.constraint_name = kcu.constraint_name AND tc.table_schema = kcu.table_schema LEFT JOIN information_schema.constraint_column_usage ccu ON ccu.constraint_name = tc.constraint_name WHERE tc.table_name = 'orders' ORDER BY 1, 3, 5;
+SELECT constraint_name, check_clause FROM information_schema.check_constraints WHERE constraint_schema = 'public' AND constraint_name LIKE '%price%' ORDER BY 1;
+SELECT rc.constraint_name, rc.update_rule, rc.delete_rule FROM information_schema.referential_constraints rc ORDER BY 1;
+SELECT routine_name, data_type, routine_type FROM information_schema.routines WHERE routine_schema = 'public' ORDER BY 1;
+SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = 'public';
+SELECT schema_name FROM information_schema.schemata ORDER BY 1;
+SELECT domain_name, data_type FROM information_schema.domains WHERE domain_schema = 'public';
+SELECT grantee = current_user, privilege_type FROM information_schema.table_privileges WHERE table_name = 'orders' ORDER BY 2;
+SELECT sequence_name, start_value FROM information_schema.sequences WHERE sequence_schema = 'public' ORDER BY 1;
+SELECT parameter_name, data_type, parameter_mode FROM information_schema.parameters WHERE specific_schema = 'public' ORDER BY 1;
+SELECT table_name FROM information_schema.view_table_usage WHERE view_name = 'customer_overview' ORDER BY 1;
+
+-- ORMs: how their queries look.
+SELECT "orders"."id", "orders"."customer_id", "orders"."status", "orders"."total" FROM "orders" WHERE "orders"."customer_id" = 7 ORDER BY "orders"."id" ASC LIMIT 21;
+SELECT "customers"."id", "customers"."name" FROM "customers" WHERE UPPER("customers"."name"::text) LIKE UPPER('%ann%') ORDER BY "customers"."id" ASC;
+SELECT COUNT(*) AS "__count" FROM "orders" WHERE "orders"."total" >= 100;
+SELECT (1) AS "a" FROM "orders" WHERE "orders"."customer_id" = 7 LIMIT 1;
+SELECT "orders"."id", "customers"."name" FROM "orders" INNER JOIN "customers" ON ("orders"."customer_id" = "customers"."id") WHERE "customers"."country" IN ('DE', 'AT') ORDER BY "orders"."id" LIMIT 5;
+SELECT "customers"."id", "customers"."name", COUNT("orders"."id") AS "n", SUM("orders"."total") AS "spent" FROM "customers" LEFT OUTER JOIN "orders" ON ("customers"."id" = "orders"."customer_id") GROUP BY "customers"."id" HAVING COUNT("orders"."id") > 1 ORDER BY "customers"."id";
+SELECT DATE_TRUNC('day', "orders"."placed_at" AT TIME ZONE 'UTC') AS "day", COUNT("orders"."id") AS "n" FROM "orders" GROUP BY 1 ORDER BY 1 ASC LIMIT 10;
+SELECT "customers"."id" FROM "customers" WHERE EXISTS(SELECT 1 AS "a" FROM "orders" U0 WHERE (U0."customer_id" = ("customers"."id") AND U0."status" = 'delivered') LIMIT 1) ORDER BY 1;
+SELECT "products"."id", ("products"."attributes" ->> 'colour') AS "colour", CASE WHEN "products"."price" > 50 THEN 'a' ELSE 'b' END AS "class" FROM "products" WHERE ("products"."attributes" -> 'colour') = '"red"'::jsonb ORDER BY 1;
+SELECT "orders".* FROM "orders" WHERE "orders"."id" = 24 LIMIT 1;
+SELECT 1 AS one FROM "products" WHERE "products"."sku" = 'x' LIMIT 1;
+SELECT "orders".* FROM "orders" WHERE "orders"."customer_id" IN (1, 2, 3) ORDER BY "orders"."id";
+SELECT COUNT(*) FROM (SELECT DISTINCT "orders"."customer_id" FROM "orders") subquery_for_count;
+SELECT DISTINCT "customers"."country" FROM "customers" ORDER BY "customers"."country" ASC;
+SELECT "t0"."id", "t0"."name", "t1"."total" AS "t1_total" FROM "customers" "t0" LEFT OUTER JOIN "orders" "t1" ON "t1"."customer_id" = "t0"."id" WHERE "t0"."id" = 7 ORDER BY "t1"."id";
+SELECT customers_1.id AS customers_1_id, customers_1.name AS customers_1_name, anon_1.n FROM (SELECT orders.customer_id AS customer_id, count(*) AS n FROM orders GROUP BY orders.customer_id) AS anon_1 JOIN customers AS customers_1 ON anon_1.customer_id = customers_1.id ORDER BY customers_1.id LIMIT 5;
+SELECT orders.id, orders.total, (SELECT sum(order_items.line_total) AS sum_1 FROM order_items WHERE order_items.order_id = orders.id) AS items FROM orders ORDER BY orders.id LIMIT 5;
+SELECT EXISTS (SELECT 1 FROM products WHERE products.sku = 'x') AS anon_1;
+SELECT c.id, c.name FROM customers c WHERE (c.name, c.id) > ('M', 0) ORDER BY c.name, c.id LIMIT 5;
+SELECT id, name FROM products WHERE id = ANY ('{1,2,3}'::int[]) ORDER BY array_position('{3,1,2}'::int[], id);
+SELECT i.* FROM (SELECT o.id, json_agg(json_build_object('p', i.product_id, 'q', i.quantity) ORDER BY i.product_id) AS items FROM orders o JOIN order_items i ON i.order_id = o.id GROUP BY o.id) i ORDER BY i.id LIMIT 3;
+SELECT coalesce(json_agg(root), '[]') FROM (SELECT row_to_json((SELECT e FROM (SELECT b.id AS id, b.name AS name) AS e)) AS root FROM (SELECT * FROM products ORDER BY id LIMIT 3) b) r;
+INSERT INTO "products" ("sku", "name", "price", "attributes", "tags") VALUES ('ORM-1', 'orm', 1.00, '{}', ARRAY[]::text[]) RETURNING "products"."id";
+UPDATE "products" SET "name" = 'orm 2', "price" = "products"."price" + 1 WHERE "products"."id" = (SELECT max(id) FROM products);
+DELETE FROM "products" WHERE "products"."sku" = 'ORM-1';
+SELECT pg_try_advisory_lock(4711);
+SELECT pg_advisory_unlock(4711);
+SELECT a.attname FROM (SELECT indrelid, indkey, generate_subscripts(indkey, 1) idx FROM pg_index WHERE indrelid = '"orders"'::regclass AND indisprimary) i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[i.idx] ORDER BY i.idx;
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attnotnull, a.atttypid, a.atttypmod, c.collname, col_description(a.attrelid, a.attnum) AS comment, attidentity AS identity, attgenerated FROM pg_attribute a LEFT JOIN pg_attrdef d ON a.attrelid = d.adrelid AND a.attnum = d.adnum LEFT JOIN pg_type t ON a.atttypid = t.oid LEFT JOIN pg_collation c ON a.attcollation = c.oid AND a.attcollation <> t.typcollation WHERE a.attrelid = '"customers"'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+
+-- Dashboards.
+SELECT $__$ordered$__$ AS series, date_trunc('week', placed_at) AS time, count(*) AS value FROM orders WHERE placed_at BETWEEN '2024-01-01T00:00:00Z' AND '2024-06-01T00:00:00Z' GROUP BY 1, 2 ORDER BY 2;
+SELECT floor(extract(epoch FROM placed_at) / 86400) * 86400 AS time, count(*) AS value FROM orders GROUP BY 1 ORDER BY 1 LIMIT 10;
+SELECT "source"."country" AS "country", count(*) AS "count" FROM (SELECT "public"."customers"."id" AS "id", "public"."customers"."country" AS "country" FROM "public"."customers") AS "source" GROUP BY "source"."country" ORDER BY "source"."country" ASC;
+SELECT "public"."orders"."status" AS "status", SUM("public"."orders"."total") AS "sum" FROM "public"."orders" LEFT JOIN "public"."customers" "Customers" ON "public"."orders"."customer_id" = "Customers"."id" WHERE "Customers"."country" = 'DE' GROUP BY "public"."orders"."status" ORDER BY 1;
+SELECT CAST(DATE_TRUNC('month', CAST("t"."placed_at" AS TIMESTAMP)) AS DATE) AS "m", AVG(CAST("t"."total" AS FLOAT)) AS "a" FROM "orders" "t" GROUP BY 1 HAVING COUNT(1) > 0 ORDER BY 1;
+SELECT country, sum(CASE WHEN status = 'delivered' THEN 1 ELSE 0 END) AS delivered, sum(CASE WHEN status = 'returned' THEN 1 ELSE 0 END) AS returned, round(100.0 * sum(CASE WHEN status = 'returned' THEN 1 ELSE 0 END) / count(*), 1) AS share FROM orders JOIN customers ON customers.id = customer_id GROUP BY country ORDER BY country;
+SELECT cohort, n, count(*) FROM (SELECT date_trunc('month', min(placed_at) OVER (PARTITION BY customer_id)) AS cohort, extract(month FROM age(placed_at, min(placed_at) OVER (PARTITION BY customer_id))) AS n FROM orders) x GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT * FROM (SELECT status, total FROM orders LIMIT 0) x;
+SELECT count(*) AS total, count(shipped_at) AS shipped, round(avg(extract(epoch FROM shipped_at - placed_at)) / 3600, 1) AS hours FROM orders;
+SELECT p.name, i.sold FROM products p LEFT JOIN (SELECT product_id, sum(quantity) AS sold FROM order_items GROUP BY 1) i ON i.product_id = p.id WHERE i.sold IS NULL OR i.sold > 3 ORDER BY i.sold DESC NULLS LAST, p.id LIMIT 10;
+SELECT corr(price, weight), regr_slope(price, weight) FROM (SELECT price::float8 AS price, (attributes ->> 'weight_g')::float8 AS weight FROM products) x;
+SELECT stddev_samp(total), variance(total), mode() WITHIN GROUP (ORDER BY status) FROM orders;
+SELECT bool_and(total > 0), bool_or(shipped_at IS NULL), every(id > 0), bit_or(id % 4) FROM orders;
+
+-- Rows, fields of rows, and sequences.
+SELECT p, (p).name, (p).* FROM products p ORDER BY id LIMIT 1;
+SELECT result.table_schem, result.table_name, result.column_name, result.key_seq, result.pk_name FROM (SELECT n.nspname AS table_schem, ct.relname AS table_name, a.attname AS column_name, (information_schema._pg_expandarray(i.indkey)).n AS key_seq, ci.relname AS pk_name, information_schema._pg_expandarray(i.indkey) AS keys, a.attnum AS a_attnum FROM pg_catalog.pg_class ct JOIN pg_catalog.pg_attribute a ON ct.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON ct.relnamespace = n.oid JOIN pg_catalog.pg_index i ON a.attrelid = i.indrelid JOIN pg_catalog.pg_class ci ON ci.oid = i.indexrelid WHERE true AND n.nspname = 'public' AND ct.relname = 'order_items' AND i.indisprimary) result WHERE result.a_attnum = (result.keys).x ORDER BY result.table_name, result.pk_name, result.key_seq;

@@ -1,0 +1,122 @@
+-- Changes as programs make them.
+INSERT INTO products (sku, name, price) VALUES ('NEW-1', 'New lamp', 19.90);
+INSERT INTO products (sku, name, price, tags, attributes) VALUES ('NEW-2', 'Newer lamp', 29.90, '{new,sale}', '{"colour": "red"}'), ('NEW-3', 'Newest lamp', 39.90, '{}', '{}') RETURNING id, sku;
+INSERT INTO products (sku, name, price) VALUES ('NEW-1', 'New lamp', 21) ON CONFLICT (sku) DO UPDATE SET price = excluded.price, name = excluded.name RETURNING id, price;
+INSERT INTO products (sku, name, price) VALUES ('NEW-1', 'x', 1) ON CONFLICT DO NOTHING;
+INSERT INTO products (sku, name, price) SELECT 'COPY-' || id, name, price FROM products WHERE id <= 3 RETURNING sku, name;
+UPDATE products SET price = round(price * 1.1, 2) WHERE sku LIKE 'NEW-%' RETURNING sku, price;
+UPDATE products SET attributes = attributes || '{"colour": "blue"}', tags = array_append(tags, 'x') WHERE sku = 'NEW-2' RETURNING attributes, tags;
+UPDATE orders SET status = 'shipped', shipped_at = placed_at + interval '1 day' WHERE id = (SELECT min(id) FROM orders WHERE status = 'paid');
+UPDATE orders o SET total = s.t FROM (SELECT order_id, sum(line_total) t FROM order_items GROUP BY order_id) s WHERE s.order_id = o.id AND o.customer_id = 3;
+UPDATE customers SET city = 'Bonn', notes = 'moved' WHERE id = 7 RETURNING id, city;
+UPDATE customers SET email = 'new@example.com' WHERE id = 8;
+UPDATE customers SET phone = NULL WHERE id = 9 RETURNING id, name;
+DELETE FROM products WHERE sku = 'NEW-3' RETURNING id, sku;
+WITH moved AS (DELETE FROM products WHERE sku LIKE 'COPY-%' RETURNING sku, name) SELECT count(*), min(sku) FROM moved;
+WITH n AS (INSERT INTO products (sku, name, price) VALUES ('NEW-4', 'x', 1) RETURNING id) SELECT id > 0 FROM n;
+MERGE INTO products p USING (VALUES ('NEW-1', 25.00), ('NEW-5', 5.00)) v (sku, price) ON p.sku = v.sku WHEN MATCHED THEN UPDATE SET price = v.price WHEN NOT MATCHED THEN INSERT (sku, name, price) VALUES (v.sku, 'merged', v.price);
+DELETE FROM products WHERE sku LIKE 'NEW-%';
+INSERT INTO customers (name, email, phone, city, country) VALUES ('Nora New', 'nora.new@example.com', '+49 30 123456', 'Berlin', 'DE') RETURNING id, name;
+INSERT INTO orders (customer_id, total) VALUES (7, 12.50) RETURNING id, status;
+INSERT INTO audit_log (at, actor, action, customer_id, detail) VALUES ('2024-05-05', 'me', 'note', 7, '{"text": "called"}') RETURNING id;
+DELETE FROM audit_log WHERE actor = 'me' AND at = '2024-05-05';
+
+-- In transactions, with savepoints, locks and temporary tables.
+BEGIN;
+UPDATE orders SET status = 'cancelled' WHERE customer_id = 5 AND status = 'pending';
+SAVEPOINT s;
+DELETE FROM order_items WHERE order_id = -1;
+ROLLBACK TO SAVEPOINT s;
+SELECT id, status FROM orders WHERE customer_id = 5 ORDER BY id FOR UPDATE;
+COMMIT;
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SELECT count(*) FROM orders;
+SELECT sum(total) FROM orders;
+COMMIT;
+CREATE TEMP TABLE chosen (id int PRIMARY KEY, why text);
+INSERT INTO chosen SELECT id, 'big' FROM orders WHERE total > 300;
+SELECT o.id, c.why FROM orders o JOIN chosen c USING (id) ORDER BY o.id LIMIT 5;
+DROP TABLE chosen;
+CREATE TEMP TABLE totals AS SELECT customer_id, sum(total) AS s FROM orders GROUP BY 1;
+SELECT * FROM totals ORDER BY 1 LIMIT 5;
+DROP TABLE totals;
+
+-- Prepared statements and cursors.
+PREPARE by_customer (int) AS SELECT id, status, total FROM orders WHERE customer_id = $1 ORDER BY id;
+EXECUTE by_customer (7);
+EXECUTE by_customer (3);
+DEALLOCATE by_customer;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, name FROM customers ORDER BY id;
+FETCH 3 FROM c;
+MOVE 2 IN c;
+FETCH NEXT FROM c;
+CLOSE c;
+COMMIT;
+
+-- A schema changes.
+CREATE TABLE returns (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id int NOT NULL REFERENCES orders, reason text, created timestamptz DEFAULT now());
+CREATE INDEX ON returns (order_id);
+COMMENT ON TABLE returns IS 'What came back.';
+INSERT INTO returns (order_id, reason) SELECT id, 'broken' FROM orders WHERE status = 'returned' RETURNING id, order_id;
+SELECT r.id, r.reason, o.status FROM returns r JOIN orders o ON o.id = r.order_id ORDER BY r.id LIMIT 3;
+ALTER TABLE returns ADD COLUMN refund numeric(10, 2) NOT NULL DEFAULT 0;
+UPDATE returns SET refund = 5 WHERE id = 1 RETURNING id, refund;
+CREATE VIEW open_returns AS SELECT r.id, c.name, r.reason FROM returns r JOIN orders o ON o.id = r.order_id JOIN customers c ON c.id = o.customer_id WHERE r.refund = 0;
+SELECT * FROM open_returns ORDER BY id LIMIT 3;
+ALTER TABLE returns RENAME COLUMN reason TO why;
+SELECT why, count(*) FROM returns GROUP BY why;
+CREATE MATERIALIZED VIEW return_counts AS SELECT why, count(*) n FROM returns GROUP BY why;
+SELECT * FROM return_counts;
+REFRESH MATERIALIZED VIEW return_counts;
+CREATE TYPE mood AS ENUM ('bad', 'good');
+ALTER TABLE returns ADD COLUMN mood mood DEFAULT 'bad';
+SELECT mood, count(*) FROM returns GROUP BY mood;
+CREATE SEQUENCE tickets START 100;
+SELECT nextval('tickets');
+DROP SEQUENCE tickets;
+DROP VIEW open_returns;
+DROP TABLE returns CASCADE;
+DROP TYPE mood;
+ANALYZE products;
+VACUUM products;
+REFRESH MATERIALIZED VIEW daily_revenue;
+
+-- Settings that drivers and pools send.
+SET statement_timeout = '30s';
+SET application_name = 'report';
+SET timezone = 'UTC';
+SET datestyle = 'ISO, MDY';
+SET extra_float_digits = 3;
+SET work_mem = '16MB';
+SET lock_timeout = 1000;
+SET idle_in_transaction_session_timeout = '10min';
+SHOW statement_timeout;
+SHOW timezone;
+SHOW server_version_num;
+SHOW transaction_isolation;
+SHOW search_path;
+SHOW standard_conforming_strings;
+SHOW client_encoding;
+SHOW max_identifier_length;
+SELECT current_setting('server_version_num')::int > 130000;
+SELECT current_database() <> '', current_schema(), current_user = session_user, version() LIKE 'PostgreSQL%';
+SELECT pg_catalog.set_config('statement_timeout', '0', false);
+RESET statement_timeout;
+SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SELECT pg_is_in_recovery();
+SELECT txid_current_if_assigned() IS NULL;
+SELECT pg_backend_pid() > 0;
+SELECT pg_advisory_lock(42);
+SELECT pg_advisory_unlock(42);
+BEGIN;
+SET TRANSACTION READ ONLY;
+SELECT 1;
+END;
+
+-- Plans.
+EXPLAIN (COSTS off) SELECT id FROM orders WHERE customer_id = 7;
+EXPLAIN (COSTS off, FORMAT JSON) SELECT name FROM products ORDER BY price LIMIT 5;
+EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) SELECT count(*) FROM orders;
+EXPLAIN (COSTS off) UPDATE products SET price = 1 WHERE id = 1;
+EXPLAIN (COSTS off) SELECT c.name, count(*) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY c.name;

@@ -1,0 +1,22 @@
+-- Queries over the shop, as an analyst writes them.
+select c.country, count(*) orders, sum(o.total) total, round(avg(o.total), 2) mean from customers c join orders o on o.customer_id = c.id group by c.country having count(*) > 5 order by total desc, c.country limit 10;
+select date_trunc('month', placed_at)::date as month, status, count(*) from orders group by rollup (1, 2) order by 1 nulls last, 2 nulls last limit 20;
+select id, total, rank() over w, sum(total) over (partition by status order by id rows between 2 preceding and current row), lag(total) over w, ntile(4) over w from orders window w as (partition by status order by total desc, id) order by id limit 10;
+with recursive chain as (select id, name, manager_id, 0 as depth from employees where manager_id is null union all select e.id, e.name, e.manager_id, depth + 1 from employees e join chain on chain.id = e.manager_id) select depth, count(*) from chain group by depth order by depth;
+select p.id, p.name, p.attributes->>'color', p.attributes ? 'size', tags[1], array_length(tags, 1), 'new' = any(tags) from products p order by id limit 5;
+select j.key, jsonb_typeof(j.value) from products p, jsonb_each(p.attributes) j where p.id <= 5 order by p.id, j.key;
+select c.id, l.id as last_order, l.total from customers c left join lateral (select id, total from orders o where o.customer_id = c.id order by placed_at desc, id limit 1) l on true order by c.id limit 8;
+select id from customers where city = 'Berlin' intersect select customer_id from orders except select customer_id from payments where status = 'failed' order by 1 limit 5;
+select distinct on (country) country, id, name from customers order by country, id limit 6;
+select case when total > 1000 then 'large' when total > 100 then 'medium' else 'small' end as size, count(*) filter (where orders.status = 'paid'), string_agg(distinct currency, ',' order by currency) from orders join payments using (customer_id) group by 1 order by 1;
+select * from customers natural join (select 7 as id) x; select (c).name, c.* is not null from customers c where id = 7;
+select exists (select from orders where total < 0), (select count(*) from orders), array(select id from orders order by id limit 3), row(1, 2) = row(1, 2), 1 in (select id from customers), 5 between symmetric 7 and 3;
+select to_char(placed_at, 'YYYY-MM-DD'), extract(epoch from placed_at)::bigint, age(timestamptz '2024-01-01', timestamptz '2023-01-01') from orders order by id limit 2;
+select regexp_replace(name, '^(\w+) .*$', '\1'), split_part(email, '@', 2), left(phone, 3), md5(name) from customers order by id limit 3;
+select percentile_cont(0.5) within group (order by total), mode() within group (order by status), stddev_samp(total)::numeric(12,4), corr(id, total)::numeric(8,5) from orders;
+select grouping(country, city), country, city, count(*) from customers where country in ('DE', 'AT') group by grouping sets ((country, city), (country), ()) order by 1, 2, 3 limit 12;
+select * from (values (1, 'a'), (2, 'b')) v (n, s) full join (values (2, 'x'), (3, 'y')) w (n, t) using (n) order by n;
+select * from generate_series(timestamp '2024-01-01', '2024-01-03', '12 hours') with ordinality t (at, n); select * from unnest(array[1, 2], array['a', 'b', 'c']) u (x, y); select * from json_to_recordset('[{"a":1,"b":"x"},{"a":2}]') r (a int, b text); select * from xmltable('/r/i' passing '<r><i n="1">x</i><i n="2">y</i></r>' columns n int path '@n', v text path '.');
+select id, name from customers order by name collate "C", id offset 10 fetch first 3 rows with ties; select id from customers tablesample system (100) repeatable (1) order by id limit 3; select id from orders order by id limit 2 for update skip locked; select id from orders where id = 1 for share nowait;
+select to_tsvector('english', 'The quick brown foxes') @@ to_tsquery('fox & quick'), ts_headline('the quick fox', to_tsquery('fox')), point(1, 2) <-> point(4, 6), box '((0,0),(2,2))' @> point '(1,1)';
+select sum(line_total), sum(quantity * price) from order_items; select actor, action, count(*) from audit_log group by 1, 2 order by 1, 2 limit 5; select detail->'ip' is null, jsonb_path_query_first(detail, '$.*') is null from audit_log order by id limit 3;

@@ -1,0 +1,26 @@
+-- Settings, those that the server reports to the client among them.
+show server_version_num; show server_encoding; show client_encoding; show standard_conforming_strings; show integer_datetimes; show is_superuser;
+set datestyle = 'German'; select '2024-02-29'::date, '2024-02-29 13:14:15'::timestamp; show datestyle;
+set datestyle = 'SQL, DMY'; select '29/02/2024'::date; reset datestyle;
+set intervalstyle = 'iso_8601'; select interval '1 year 2 days 3 hours'; set intervalstyle = 'sql_standard'; select interval '1 year 2 days 3 hours'; reset intervalstyle;
+set timezone = 'Europe/Berlin'; select '2024-07-01 12:00:00+00'::timestamptz; set time zone '-3'; select '2024-07-01 12:00:00+00'::timestamptz; set time zone local; reset timezone;
+set bytea_output = 'escape'; select '\x00414243ff'::bytea; reset bytea_output;
+set extra_float_digits = 0; select 0.1::float8 + 0.2::float8; set extra_float_digits = 3; select 0.1::float8 + 0.2::float8; reset extra_float_digits;
+set work_mem = '8MB'; show work_mem; reset work_mem;
+select set_config('work_mem', '16MB', false), current_setting('work_mem'); reset work_mem;
+select current_setting('no.such', true) is null; select current_setting('no.such');
+set my.own = 'value'; show my.own; select current_setting('my.own');
+set search_path = pg_catalog; select current_schemas(false); select * from customers limit 1; reset search_path; select current_schemas(false);
+set local work_mem = '9MB';
+begin; set local work_mem = '9MB'; show work_mem; commit; show work_mem;
+set xmloption = document; select '<a/>'::xml; reset xmloption;
+set role none; reset role; set role nobody_knows; set session authorization nobody_knows; set session authorization default;
+select current_user = session_user, current_schema();
+set enable_seqscan = off; explain (costs off) select * from customers where id = 1; reset all;
+set escape_string_warning = off; reset escape_string_warning;
+alter role current_user set work_mem = '5MB'; alter role current_user reset all;
+set lc_messages = 'C'; set lc_numeric = 'C'; select to_char(1234.5, '9G999D9');
+set row_security = off; reset row_security;
+set default_transaction_isolation = 'serializable'; begin; show transaction_isolation; commit; reset default_transaction_isolation;
+set log_min_messages = debug1; set fsync = off; set max_connections = 5;
+discard temp; discard sequences; discard all;

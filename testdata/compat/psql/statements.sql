@@ -1,0 +1,47 @@
+-- All kinds of statements that change something.
+create schema compat; set search_path = compat, public;
+create table t (id int generated always as identity primary key, name text default 'none', n int check (n < 100), g int generated always as (n * 2) stored);
+insert into t (name, n) values ('a', 1), ('b', 2) returning *;
+insert into t default values returning id, name, n, g;
+insert into t (id, name) values (1, 'x');
+insert into t (id, name) overriding system value values (100, 'x') returning *;
+insert into t (id, name, n) overriding system value values (1, 'dup', 5) on conflict (id) do update set name = excluded.name returning id, name, n;
+insert into t (id, name) overriding system value values (1, 'dup') on conflict do nothing returning *;
+update t set n = n + 1 where name = 'b' returning old_id(id);
+update t set n = n + 1 where name = 'b' returning id, n, g;
+update t set n = 200 where id = 2;
+delete from t where id = 100 returning *;
+with d as (delete from t where id = 2 returning *), i as (insert into t (name, n) select name || '!', n from d returning *) select * from i;
+create table s (id int, name text); insert into s values (1, 'merged'), (50, 'new');
+merge into t using s on t.id = s.id when matched then update set name = s.name when not matched then insert (name, n) values (s.name, 9);
+select name, n, g from t order by name;
+create temp table tmp on commit drop as select 1;
+begin; create temp table tmp on commit drop as select 1 as a; select * from tmp; commit; select * from tmp;
+create table c1 as select id, name from t with no data; select into c2 from t; create table c3 (like t including all); select name as n into c4 from t;
+create view v as select id, name from t where n is not null; insert into v (name) values ('through view') ; select name from v order by 1;
+create materialized view mv as select count(*) from t; refresh materialized view mv; table mv;
+create sequence q; select nextval('q'), nextval('q'), currval('q'), lastval(); select setval('q', 10); select nextval('q');
+create index on t (name); create unique index concurrently ti on t (name, id); reindex index ti; cluster t using ti; drop index ti;
+create function f(a int, out b int, out c text) language sql as $$ select a + 1, 'x' || a $$; select * from f(1); select f(2), (f(3)).b;
+create function all_of_t() returns setof t language sql as 'select * from t'; select name from all_of_t() order by 1;
+create procedure p(inout a int) language plpgsql as $$ begin a := a * 2; end $$; call p(21); call p(a => 4);
+do language plpgsql $$ declare x int; begin select count(*) into x from t; raise notice '% rows', x; end $$;
+create type mood as enum ('sad', 'happy'); alter type mood add value 'ok' before 'happy'; select enum_range(null::mood); create type pair as (a int, b mood); select row(1, 'ok')::pair, (row(1, 'ok')::pair).b;
+create function trg() returns trigger language plpgsql as $$ begin raise notice '% on %', tg_op, tg_table_name; return coalesce(new, old); end $$;
+create trigger tr after insert or update or delete on s for each row execute function trg();
+insert into s values (2, 'two'); update s set name = 'x' where id = 2; delete from s where id = 2;
+create rule r as on delete to s do instead nothing; delete from s; drop rule r on s;
+create table part (id int, at date) partition by range (at); create table part_1 partition of part for values from ('2024-01-01') to ('2025-01-01'); insert into part values (1, '2024-05-05') returning tableoid::regclass, *; insert into part values (2, '2030-01-01');
+alter table s add column extra jsonb default '{}', alter column id set not null; alter table s rename column extra to more; alter table s rename to renamed; \d renamed
+comment on table renamed is 'a comment'; select obj_description('renamed'::regclass);
+grant select on renamed to public; revoke all on renamed from public; \dp renamed
+explain (costs off) select * from t where id = 1; explain (costs off, verbose) update t set n = 1 where id = 1; explain (analyze, costs off, timing off, summary off, buffers off) select * from t where id = 1; explain (costs off, format json) select 1; explain (costs off, format yaml) select 1;
+select pg_advisory_lock(42), pg_try_advisory_lock(42), pg_advisory_unlock(42), pg_advisory_unlock(42), pg_advisory_unlock(42); begin; lock table t in share mode; select pg_advisory_xact_lock(1); commit;
+analyze t; vacuum t; truncate t restart identity cascade; insert into t (n) values (1) returning id;
+create policy only_mine on t using (true); alter table t enable row level security; select count(*) from t; drop policy only_mine on t;
+create domain dom as text check (length(value) > 1); select 'ab'::dom; select 'a'::dom;
+create aggregate mysum (int) (sfunc = int4pl, stype = int, initcond = '0'); select mysum(i) from generate_series(1, 4) i;
+create operator === (leftarg = int, rightarg = int, function = int4eq); select 1 === 1;
+create role never; alter role nobody_knows login; create database never; create extension hstore; create tablespace x location '/x'; alter system set work_mem = '1MB'; checkpoint; create publication p for all tables; create server s foreign data wrapper nothing; reassign owned by a to b; security label on table t is 'x'; load 'nothing';
+drop view v; drop table t; drop table t cascade; drop type mood; drop function f(int); drop function f;
+drop schema compat cascade;
