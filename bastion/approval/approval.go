@@ -514,11 +514,13 @@ func (s *Service) everybody() *crowd {
 	return c
 }
 
-// approving lists, in order, the names of the roles that carry the duty to approve.
+// approving lists, in order, the names of the roles that may decide: by the duty to
+// approve, or by the duty to audit, to which policy can give the review of an
+// emergency. Which of them a request takes, its needs say.
 func approving(held []bastion.Role) []string {
 	var names []string
 	for _, r := range held {
-		if r.Name != "" && slices.Contains(r.Duties, bastion.Approve) {
+		if r.Name != "" && (slices.Contains(r.Duties, bastion.Approve) || slices.Contains(r.Duties, bastion.Audit)) {
 			names = append(names, r.Name)
 		}
 	}

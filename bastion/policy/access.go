@@ -74,8 +74,8 @@ func (m *meaning) stands(q *question, a bastion.Action, asks *match) bool {
 	var parts []*rule
 	for i := range m.lines {
 		l := &m.lines[i]
-		if l.effect != bastion.Allow || !l.exact || !l.grants || !slices.Contains(asks.lifted, l.bundle) {
-			continue
+		if l.effect != bastion.Allow || !l.grants || !slices.Contains(asks.lifted, l.bundle) {
+			continue // and an allow is among the lines if it matches beyond doubt
 		}
 		if !l.limited() {
 			return true

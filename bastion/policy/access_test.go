@@ -170,9 +170,9 @@ func TestNeedsAddUp(t *testing.T) {
     rules:
       - { name: yes, verbs: [select], effect: allow }
       - { name: either, verbs: [select], on: [public.a, public.b, public.c], effect: ask, approvals: [{ count: 2, any: [legal, boss] }] }
+      - { name: other, verbs: [select], on: [public.d], rows: { over: 10 }, effect: ask, approvals: [{ role: boss }], other_team: true }
       - { name: boss, verbs: [select], on: [public.b, public.d], effect: ask, approvals: [{ role: boss }] }
       - { name: more, verbs: [select], on: [public.c], effect: ask, approvals: [{ count: 3, any: [boss, legal] }, { role: legal }] }
-      - { name: other, verbs: [select], on: [public.d], rows: { over: 10 }, effect: ask, approvals: [{ role: boss }], other_team: true }
 `+"teams: [dev]\n", all())
 	dev := person("d", "dev")
 	for object, want := range map[string]string{
@@ -227,6 +227,13 @@ func TestLifts(t *testing.T) {
     rules:
       - { name: deleting, verbs: [delete], rows: { over: 10 }, effect: allow }
       - { name: inserting, verbs: [insert], on: [public.orders], effect: ask, approvals: [{ role: legal }] }
+  - name: bulk
+    roles: [dev]
+    targets: all
+    request: { max: 1h, approvals: [{ role: boss }] }
+    lifts: [base/many]
+    rules:
+      - { name: inserting, verbs: [insert], rows: { over: 100 }, effect: allow }
 `, all())
 	dev := person("d", "dev")
 	few, many := granted(dev, production, "few"), granted(dev, production, "many")
@@ -251,6 +258,7 @@ func TestLifts(t *testing.T) {
 		{"more rows", few, op(production, "delete public.x").Estimated(11), bastion.Ask, "1 approval by a boss"},
 		{"unknown rows", few, op(production, "delete public.x").Estimated(-1), bastion.Ask, "1 approval by a boss"},
 		{"two grants together", both, op(production, "delete public.x").Estimated(-1), bastion.Allow, ""},
+		{"as many rows as the rule speaks of, however many", granted(dev, production, "bulk"), op(production, "insert public.x").Estimated(-1), bastion.Ask, "1 approval by a boss"},
 		{"a rule of its own asks", many, op(production, "insert public.orders").Estimated(101), bastion.Ask, "2 approvals by bosss and 1 approval by a legal"},
 		{"of the strictest", both, op(production, "insert public.orders").Estimated(1), bastion.Ask, "1 approval by a legal"},
 	} {

@@ -243,7 +243,7 @@ func (m *wireMeasure) transactions(ctx context.Context) ([]figure, error) {
 		name  string
 		args  []string
 		start int // seconds
-	}{{"select-only", []string{"-S"}, 2}, {"tpcb-like", nil, 5}} {
+	}{{"select-only", []string{"-S"}, 2}, {"tpcb-like", nil, 8}} {
 		for _, protocol := range []string{"simple", "prepared"} {
 			for _, clients := range []int{1, 8, 64} {
 				seconds := m.seconds

@@ -85,7 +85,7 @@ func TestMainJob(t *testing.T) {
 	// The auditor finds it and replays it.
 	axel := c.sits(t, "axel", 120, 40)
 	c.signsIn(t, axel)
-	axel.sees(`No targets for your roles`)
+	axel.sees(`the policy of this bastion`)
 	axel.types("l")
 	axel.sees(`› .*rita`)
 	axel.sees(`alice`)

@@ -120,7 +120,7 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 		Address: s.config.Notify.Address, Channels: s.config.Notify.Channels}); err != nil {
 		return nil, err
 	}
-	s.votes, err = approval.New(approval.Config{Notify: s.tell, DB: s.db, Append: recordings.Append, Roles: s.policy.Roles,
+	s.votes, err = approval.New(approval.Config{Notify: s.tell, Teams: s.policy.Teams, Terms: s.terms, DB: s.db, Append: recordings.Append, Roles: s.policy.Roles,
 		Known: s.keeper.Known, People: s.keeper.People, Now: time.Now, Task: s.follow})
 	if err != nil {
 		return nil, err
@@ -256,7 +256,7 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 	}()
 	changed, unwatch := s.votes.Watch()
 	defer unwatch()
-	go s.sweeper.run(ctx, changed) // ends with ctx
+	go s.sweeper.run(ctx, changed, s.votes.Sweep) // ends with ctx
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	told := make(chan struct{})
 	go func() { // ends with stop, below
@@ -310,3 +310,20 @@ func (p *livePolicy) Terms(i bastion.Identity, t bastion.Target) []bastion.Terms
 }
 
 func (p *livePolicy) Conflict(i bastion.Identity) error { return p.Load().Conflict(i) }
+
+// Teams are the teams that the identity belongs to.
+func (p *livePolicy) Teams(i bastion.Identity) []string { return p.Load().Teams(i) }
+
+// terms are what policy says now of access that was granted.
+func (s *server) terms(who bastion.Identity, target, bundle string, emergency bool) (bastion.Terms, bool) {
+	t, ok := s.config.BastionTargets().Named(target)
+	if !ok {
+		return bastion.Terms{}, false
+	}
+	for _, x := range s.policy.Terms(who, t) {
+		if x.Bundle == bundle && x.Emergency == emergency {
+			return x, true
+		}
+	}
+	return bastion.Terms{}, false
+}

@@ -39,9 +39,9 @@ func (s *sweeper) add(session *bastion.Session) {
 	})
 }
 
-// run looks at all sessions from time to time, and whenever a request changed,
-// until ctx ends.
-func (s *sweeper) run(ctx context.Context, changed <-chan struct{}) {
+// run looks at all sessions and requests from time to time, and at sessions whenever
+// a request changed, until ctx ends.
+func (s *sweeper) run(ctx context.Context, changed <-chan struct{}, requests func(context.Context) error) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -49,6 +49,9 @@ func (s *sweeper) run(ctx context.Context, changed <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			// Requests that are over end with or without somebody who looks. An error is
+			// the store's, and whoever needs the request next meets it.
+			_ = requests(ctx)
 		case <-changed:
 		}
 		s.sweep(ctx)

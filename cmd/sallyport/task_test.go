@@ -242,6 +242,14 @@ steps:
 	skip = c.does(t, "alice", "tasks skip "+id+" roles --reason looked at by hand", "", 0, ``)
 	c.does(t, "ben", "approve "+skip, "", 3, ``)
 	c.does(t, "alice", "tasks stop "+id, "", 3, `nothing to stop`)
+	for line, want := range map[string]string{"frobnicate": `is not known`, "run x": `not the number of a task`, "skip " + id: `which step`, "new": `standard input`,
+		"new --param": `NAME=VALUE`, "show " + id + " more": `unexpected "more"`, "run 1 --setp one": `--step`} {
+		c.does(t, "alice", "tasks "+line, "", 2, want)
+	}
+	c.does(t, "alice", "tasks 4711", "", 3, `not found, or not yours`)
+	c.does(t, "axel", "tasks --all", "", 0, `(?s)NO .*failed.*one on shop-staging|done`)
+	c.does(t, "alice", "tasks new", "name: n\nsteps:\n  - { name: a, target: nowhere, script: x }\n", 2, `task:3:21: there is no target "nowhere"`)
+	c.does(t, "alice", "tasks new", "name: n\nsetps: []\n", 2, `task:2:1: task: unknown field`)
 }
 
 // Staging comes before production, and production is for somebody else.

@@ -224,6 +224,7 @@ func (s *stream) expect(e *expected) bool {
 		s.open++
 		return true
 	}
+	s.loud = s.loud || s.tainted // it may end a transaction, and with it what that has set
 	s.names.next()
 	s.portals.next()
 	return true
@@ -367,6 +368,18 @@ func certain[T comparable](s *stream, names *assumed[T], name string) (value T, 
 	return value, nil
 }
 
+// mistaken is the error of a message whose lane is not what its name stands for. If an
+// error was answered in the meantime, the name was taken back, and the message would be
+// skipped.
+func (s *stream) mistaken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.skipping {
+		return errSkipped
+	}
+	return bastion.ErrPermit
+}
+
 func (s *stream) parse(m parseMessage, lanes []*lane) error {
 	l, err := take(lanes, true)
 	if err != nil || l != nil && l.used {
@@ -399,7 +412,7 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 		return noStatement(m.statement) // SQL took it away
 	}
 	if (st.lane == nil) != (l == nil) || l != nil && st.lane.op.Text() != l.op.Text() {
-		return bastion.ErrPermit
+		return s.mistaken()
 	}
 	if err := s.renew(m.statement, st); err != nil {
 		if !errors.Is(err, errSkipped) {
@@ -456,7 +469,7 @@ func (s *stream) describe(m describeMessage, lanes []*lane) error {
 			return noStatement(m.name)
 		}
 		if e.stmt.lane != l {
-			return bastion.ErrPermit
+			return s.mistaken()
 		}
 	} else {
 		p, err := certain(s, &s.portals, m.name)
@@ -467,7 +480,7 @@ func (s *stream) describe(m describeMessage, lanes []*lane) error {
 			return noPortal(m.name)
 		}
 		if p.lane != l {
-			return bastion.ErrPermit
+			return s.mistaken()
 		}
 		s.doubt(m.name, p)
 		s.describes(e, p)
@@ -511,7 +524,7 @@ func (s *stream) execute(m executeMessage, lanes []*lane) error {
 		return noPortal(m.portal)
 	}
 	if p.lane != l {
-		return bastion.ErrPermit
+		return s.mistaken()
 	}
 	if l != nil {
 		s.doubt(m.portal, p)

@@ -28,20 +28,17 @@ func (s *stream) Parse(ctx context.Context, text string) (bastion.Intent, error)
 // to be read.
 func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading, error) {
 	s.mu.Lock()
-	loud, broken := s.loud, s.status == 'E' || s.skipping
+	loud := s.loud
 	s.mu.Unlock()
 	if loud {
 		if err := s.Settle(ctx); err != nil && !errors.Is(err, errSkipped) {
 			return nil, err
 		}
-		s.mu.Lock()
-		broken = s.status == 'E' || s.skipping
-		s.mu.Unlock()
 	}
 	s.reading.mu.Lock()
 	settled := s.settled
 	s.reading.mu.Unlock()
-	if !settled && !broken { // in a broken transaction nothing runs but its end
+	if !settled {
 		if err := s.look(ctx); err != nil {
 			return nil, err
 		}
@@ -49,7 +46,8 @@ func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading
 	return s.read(ctx, text)
 }
 
-// look reads the session's settings, in the middle of what the client does.
+// look reads the session's settings, in the middle of what the client does. In a broken
+// transaction nothing runs but its end, so that they do not matter.
 func (s *stream) look(ctx context.Context) error {
 	if err := s.Settle(ctx); err != nil {
 		if errors.Is(err, errSkipped) {

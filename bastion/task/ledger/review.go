@@ -270,10 +270,14 @@ func (l *Ledger) Skip(ctx context.Context, s *bastion.Session, id uint64, step, 
 		Needs: t.Needs, OtherTeam: t.OtherTeam, Within: t.Plan.Within, Lasts: t.Plan.Lasts, Reason: reason,
 		Apart: append(t.Executors(), t.Author),
 	}
+	executors := len(t.Executors())
 	r, err = l.c.Approvals.FileTask(ctx, q, func(tx store.Tx, r bastion.Request) error {
 		var err error
 		if t, err = load(tx, id); err != nil {
 			return err
+		}
+		if len(t.Executors()) != executors {
+			return fmt.Errorf("task %d went on meanwhile; look at it, and ask again", id)
 		}
 		f := f
 		f.now = r.Created

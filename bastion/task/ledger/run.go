@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -151,7 +152,7 @@ func (l *Ledger) step(ctx context.Context, s *bastion.Session, p person, t task.
 		}
 	}()
 	for j := len(t.Progress[i].Results); j < len(step.Statements); j++ {
-		if err := l.statement(ctx, s, p, t, i, j, w, &began); err != nil {
+		if err := l.statement(ctx, s, t, i, j, w, &began); err != nil {
 			return err
 		}
 	}
@@ -190,7 +191,7 @@ func (l *Ledger) leave(p person, id uint64, i int, cause error) error {
 }
 
 // statement executes one statement. An error means that the step does not go on.
-func (l *Ledger) statement(ctx context.Context, s *bastion.Session, p person, t task.Task, i, j int, w task.Watch, began *bool) error {
+func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task, i, j int, w task.Watch, began *bool) error {
 	step := t.Plan.Steps[i]
 	st := step.Statements[j]
 	op, refusal, err := l.reread(ctx, s, step, st)
@@ -198,16 +199,15 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, p person, t 
 		return err
 	}
 	// Who may execute is asked anew for each statement.
-	if p, err = ask(ctx, s); err != nil {
+	p, err := ask(ctx, s)
+	if err != nil {
 		return err
 	}
 	a := action{act: begin, step: i, statement: j, result: task.Result{Digest: op.Digest()}}
 	if refusal != nil {
 		a.act, a.result.Error = refuse, refusal.Error()
 	}
-	u := approval.TaskUse{Who: p.who, Origin: p.origin, Session: p.session, Digest: t.Digest, Operation: op.Digest()}
-	l.apart(t, step, &u)
-	t, claim, err := l.use(ctx, t.Request, u, p, a)
+	t, claim, err := l.use(ctx, p, t.ID, op.Digest(), a)
 	if err != nil {
 		return err
 	}
@@ -238,13 +238,10 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, p person, t 
 	return nil
 }
 
-// apart says from whom the executor of a step has to be apart.
-func (l *Ledger) apart(t task.Task, step task.Step, u *approval.TaskUse) {
-	for _, k := range t.Skips {
-		if k.State == bastion.Pending {
-			u.Others = append(u.Others, k.Request)
-		}
-	}
+// claim is a use of the task's approval for a step, and from whom who executes it has
+// to be apart.
+func (l *Ledger) claim(p person, t task.Task, i int) approval.TaskUse {
+	u := approval.TaskUse{Who: p.who, Origin: p.origin, Session: p.session, Digest: t.Digest}
 	for _, set := range l.c.Policy.Apart() {
 		if !slices.Contains(set, bastion.Execute) {
 			continue
@@ -254,43 +251,64 @@ func (l *Ledger) apart(t task.Task, step task.Step, u *approval.TaskUse) {
 		}
 		if slices.Contains(set, bastion.Approve) {
 			u.ApartFromVoters = true
-			for _, k := range t.Skips {
-				for _, v := range k.Votes {
-					if v.Verdict == bastion.VoteApprove {
-						u.Apart = append(u.Apart, v.Who)
-					}
-				}
+		}
+	}
+	for _, k := range t.Skips {
+		if k.State.Open() {
+			u.Others = append(u.Others, k.Request)
+		}
+		for _, v := range k.Votes {
+			if u.ApartFromVoters && v.Verdict == bastion.VoteApprove {
+				u.Apart = append(u.Apart, v.Who)
 			}
 		}
 	}
-	for _, name := range step.Apart {
+	if i >= len(t.Plan.Steps) {
+		return u
+	}
+	for _, name := range t.Plan.Steps[i].Apart {
 		if k := t.Step(name); k >= 0 && t.Progress[k].By != nil {
 			u.Apart = append(u.Apart, *t.Progress[k].By)
 		}
 	}
+	return u
 }
+
+// errStale restarts a use that was prepared for a task that changed meanwhile.
+var errStale = errors.New("internal error: the task changed meanwhile")
 
 // use takes the approval of the task for one statement: in one transaction the votes
 // are counted, and it is noted that the statement begins.
-func (l *Ledger) use(ctx context.Context, request uint64, u approval.TaskUse, p person, a action) (t task.Task, c *approval.Claim, err error) {
-	c, err = l.c.Approvals.UseTask(ctx, request, u, func(tx store.Tx, r approval.TaskChange) error {
-		var err error
-		if t, err = load(tx, r.Task); err != nil {
+func (l *Ledger) use(ctx context.Context, p person, id uint64, operation string, a action) (t task.Task, c *approval.Claim, err error) {
+	for {
+		if t, err = l.see(p, id); err != nil {
+			return t, nil, err
+		}
+		u := l.claim(p, t, a.step)
+		u.Operation = operation
+		c, err = l.c.Approvals.UseTask(ctx, t.Request, u, func(tx store.Tx, r approval.TaskChange) error {
+			now, err := load(tx, r.Task)
+			if err != nil {
+				return err
+			}
+			again := l.claim(p, now, a.step)
+			again.Operation = operation
+			if !reflect.DeepEqual(u, again) {
+				return errStale
+			}
+			digest, err := now.Plan.Digest(now.ID, now.Revision)
+			if err != nil {
+				return err
+			}
+			f := facts{now: r.At, who: p.who, session: p.session, apart: true, may: p.may(now.Plan.Steps[a.step]),
+				covered: now.Request == r.Request.ID && now.Digest == r.Request.Digest && digest == now.Digest}
+			t, err = l.apply(tx, now, a, f, p.by)
 			return err
+		})
+		if !errors.Is(err, errStale) {
+			return t, c, err
 		}
-		digest, err := t.Plan.Digest(t.ID, t.Revision)
-		if err != nil {
-			return err
-		}
-		f := facts{now: r.At, who: p.who, session: p.session, author: t.Author.Equal(p.who), apart: true,
-			covered: t.Request == request && t.Digest == u.Digest && digest == u.Digest}
-		if a.step >= 0 && a.step < len(t.Plan.Steps) {
-			f.may = p.may(t.Plan.Steps[a.step])
-		}
-		t, err = l.apply(tx, t, a, f, p.by)
-		return err
-	})
-	return t, c, err
+	}
 }
 
 // finish notes how a statement ended, whatever became of the session. With the last
