@@ -248,7 +248,7 @@ steps:
 	}
 	c.does(t, "alice", "tasks 4711", "", 3, `not found, or not yours`)
 	c.does(t, "axel", "tasks --all", "", 0, `(?s)NO .*failed.*one on shop-staging|done`)
-	c.does(t, "alice", "tasks new", "name: n\nsteps:\n  - { name: a, target: nowhere, script: x }\n", 2, `task:3:21: there is no target "nowhere"`)
+	c.does(t, "alice", "tasks new", "name: n\nsteps:\n  - { name: a, target: nowhere, script: x }\n", 2, `task:3:24: there is no target "nowhere"`)
 	c.does(t, "alice", "tasks new", "name: n\nsetps: []\n", 2, `task:2:1: task: unknown field`)
 }
 

@@ -87,7 +87,7 @@ func TestNativeRefusalSaysWhy(t *testing.T) {
 	s := shop(t, "native_refused", labels...)
 	l, url := listen(t, s)
 	k := raw(t, url)
-	got := k.play("SELECT id FROM customers ORDER BY email", &pgproto3.FunctionCall{Function: 1}, ready{}, "SELECT 1")
+	got := k.play("SELECT id FROM customers ORDER BY email /* never arrives */", &pgproto3.FunctionCall{Function: 1}, ready{}, "SELECT 1")
 	want := []string{
 		`E ERROR 42501 refused by rule test: uses the hidden column public.customers.email pos=0 hint=""`, "Z I",
 		`E ERROR 42501 refused: calls of functions by the old protocol cannot be read pos=0 hint="use SELECT function(...)"`, "Z I",
@@ -96,7 +96,7 @@ func TestNativeRefusalSaysWhy(t *testing.T) {
 	if !strings.Contains(l.Recorded(), "deny") || !strings.Contains(l.Transcript(), "uses the hidden column") {
 		t.Errorf("a refusal is not recorded: %s", l.Transcript())
 	}
-	if strings.Contains(logged.String(), "ORDER BY email") {
+	if strings.Contains(logged.String(), "never arrives") {
 		t.Error("what was refused reached the target")
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/task"
 )
 
 // The exit codes.
@@ -194,11 +195,12 @@ func Code(err error) int {
 		stale  *bastion.StaleError
 		refuse refusedError
 		not    *bastion.NotApprovedError
+		file   *task.FileError
 	)
 	switch {
 	case err == nil:
 		return OK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &file):
 		return Usage
 	case errors.As(err, &not):
 		if not.Request.State == bastion.Denied {

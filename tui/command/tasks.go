@@ -103,10 +103,6 @@ func refusal(err error) error {
 		return nil
 	}
 	var te *bastion.TargetError
-	var fe *task.FileError
-	if errors.As(err, &fe) {
-		return usageError{fe.Error()}
-	}
 	if errors.As(err, &te) || Code(err) != TargetError {
 		return err
 	}
