@@ -192,6 +192,10 @@ func (s *stream) adopt(ctx context.Context, c *pgconn.PgConn) error {
 	if err == nil {
 		err = s.looked(v)
 	}
+	if err == nil {
+		// A slow write makes the driver read in the background. It would take the next answer.
+		err = c.SyncConn(ctx)
+	}
 	if err != nil {
 		discard(c)
 		return err
