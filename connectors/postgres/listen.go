@@ -98,7 +98,9 @@ func (e *expected) running() *lane {
 	return nil
 }
 
-// pop takes the answer that is complete off the queue, and what it changes is so.
+// pop takes the answer that is complete off the queue, and what it changes is so. The
+// client is told before that: once nothing is due any more, the sender may answer for
+// itself.
 func (s *stream) pop() {
 	s.mu.Lock()
 	e := s.queue[0]
@@ -315,7 +317,7 @@ func (s *stream) answer(typ byte, body []byte, e *expected) error {
 
 // accepted passes on that a message was done that has no other answer.
 func (s *stream) accepted(e *expected, typ byte) error {
-	s.pop()
+	defer s.pop()
 	if e.hidden {
 		return nil
 	}
@@ -360,7 +362,7 @@ func (s *stream) described(typ byte, body []byte, e *expected) error {
 		} else if e.lane != nil {
 			e.lane.shown = false
 		}
-		s.pop()
+		defer s.pop()
 		if e.hidden || e.lane != nil && e.lane.step {
 			return nil
 		}
@@ -375,7 +377,7 @@ func (s *stream) described(typ byte, body []byte, e *expected) error {
 			e.stmt.known, e.stmt.fields = true, fields
 			s.mu.Unlock()
 		}
-		s.pop()
+		defer s.pop()
 		return s.announce(e.lane, fields, !e.hidden)
 	}
 	return errProtocol
@@ -399,7 +401,7 @@ func (s *stream) answered(typ byte, body []byte, e *expected) error {
 	case typ == 'I' && e.kind == 'Q' && l == nil:
 		return s.sink.Signal(typ, 0)
 	case typ == 'I' && e.kind == 'E':
-		s.pop()
+		defer s.pop()
 		if err := s.to(l).Signal(typ, 0); err != nil || l == nil {
 			return err
 		}
@@ -414,7 +416,7 @@ func (s *stream) answered(typ byte, body []byte, e *expected) error {
 		}
 		return s.announce(l, fields, true)
 	case typ == 's' && e.kind == 'E':
-		s.pop()
+		defer s.pop()
 		return l.sink.Signal(typ, 0)
 	case typ == 'C':
 		return s.complete(e, l, body)
@@ -510,7 +512,7 @@ func (s *stream) ready(e *expected, status byte) error {
 			s.unsettle()
 		}
 	}
-	s.pop()
+	defer s.pop()
 	if e.own != nil {
 		return nil
 	}
