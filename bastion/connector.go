@@ -45,6 +45,33 @@ type Conn interface {
 	Close() error
 }
 
+// Binder is a connector whose targets take typed values apart from the text, so that
+// no value is ever read as a part of it.
+type Binder interface {
+	Connector
+	// Bind makes the parameters of a text that names them $1, $2 and so on, in order. A
+	// text that takes more of them, or fewer, or that cannot take any, is a *ParseError.
+	Bind(t Target, text string, values []Value) (Params, error)
+}
+
+// ValueType is the type of a [Value]. The zero ValueType is none.
+type ValueType string
+
+// The types of values. A text takes the type that its place in the operation wants.
+const (
+	TextValue    ValueType = "text"
+	IntegerValue ValueType = "integer" // of 64 bits
+	NumberValue  ValueType = "number"  // decimal
+	BooleanValue ValueType = "boolean" // true or false
+	DateValue    ValueType = "date"    // year-month-day
+)
+
+// Value is a value that is bound to a text, and how people write it.
+type Value struct {
+	Type ValueType
+	Text string
+}
+
 // Proxy is a connector whose targets can be used by native clients, programs that
 // speak the target's own protocol. Its client half, Serve, meets the client and
 // never the target; its target half, [Stream], meets the target and never the

@@ -364,6 +364,33 @@ func (s *Session) Parse(ctx context.Context, target, text string) (Operation, er
 	return s.parse(ctx, target, text, Params{})
 }
 
+// Bind is Parse for a text that names parameters, and the values for them. Together
+// they are the operation: another value makes another digest.
+func (s *Session) Bind(ctx context.Context, target, text string, values []Value) (Operation, error) {
+	if len(values) == 0 {
+		return s.Parse(ctx, target, text)
+	}
+	ctx, stop := s.bind(ctx)
+	defer stop()
+	_, t, err := s.link(target)
+	if err != nil {
+		return Operation{}, err
+	}
+	c, err := s.connector(t)
+	if err != nil {
+		return Operation{}, err
+	}
+	b, ok := c.(Binder)
+	if !ok {
+		return Operation{}, fmt.Errorf("targets of kind %q take no parameters", t.Kind)
+	}
+	params, err := b.Bind(t, text, values)
+	if err != nil {
+		return Operation{}, err
+	}
+	return s.parse(ctx, target, text, params)
+}
+
 func (s *Session) parse(ctx context.Context, target, text string, params Params) (Operation, error) {
 	l, t, err := s.link(target)
 	if err != nil {

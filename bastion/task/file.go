@@ -257,9 +257,9 @@ func (f File) checkText(c *checker, path, text string) {
 		c.add(path, "%v", err)
 		return
 	}
-	for _, p := range places {
-		if !slices.ContainsFunc(f.Parameters, func(q Parameter) bool { return q.Name == p.name }) {
-			c.add(path, "there is no parameter %q; declare it, or write \": %s\" if none is meant", p.name, p.name)
+	for _, name := range places {
+		if !slices.ContainsFunc(f.Parameters, func(p Parameter) bool { return p.Name == name }) {
+			c.add(path, "there is no parameter %q; declare it, or write \": %s\" if none is meant", name, name)
 			return
 		}
 	}

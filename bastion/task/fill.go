@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,10 +18,11 @@ const (
 	quoted             // a quoted identifier
 	text               // a string constant
 	escape             // a string constant with backslash escapes
-	number             // a number, or $1
-	place              // a placeholder
-	sign               // anything else
-	broken             // a string, identifier or comment that does not end
+	number
+	param  // $1
+	place  // a placeholder
+	sign   // anything else
+	broken // a string, identifier or comment that does not end
 )
 
 type token struct {
@@ -144,7 +146,7 @@ func comment(s string) (kind, int) {
 // dollar is $1, or a constant in dollar quotes.
 func dollar(s string) (kind, int) {
 	if n := run(s, 1, digit); n > 1 {
-		return number, n
+		return param, n
 	}
 	n := run(s, 1, func(c byte) bool { return letter(c) || digit(c) })
 	if n == len(s) || s[n] != '$' {
@@ -158,91 +160,72 @@ func dollar(s string) (kind, int) {
 	return text, len(tag) + end + len(tag)
 }
 
-// placeholder is one of a text.
-type placeholder struct{ name string }
+var (
+	errBroken = errors.New("a quote or comment has no end, so nobody can tell what is code")
+	errParam  = errors.New("a script has no parameters such as $1; declare one, and write :name")
+)
 
-var errBroken = errors.New("a quote or comment has no end, so nobody can tell what is code")
-
-// placeholders finds the placeholders of a text, all of them in code. Where there
-// are any, it refuses what could blur where code ends.
-func placeholders(s string) ([]placeholder, error) {
-	var found []placeholder
-	tokens := slices.DeleteFunc(scan(s), func(t token) bool { return t.kind == blank })
-	escapes := false
-	for i, t := range tokens {
+// placeholders finds the names of the placeholders of a text, all of them in code.
+func placeholders(s string) ([]string, error) {
+	var found []string
+	for _, t := range scan(s) {
 		switch t.kind {
 		case broken:
 			return nil, errBroken
-		case escape:
-			escapes = true
+		case param:
+			return nil, errParam
 		case place:
-			name := t.text[1:]
-			if !parameterForm.MatchString(name) {
+			if !parameterForm.MatchString(t.text[1:]) {
 				return nil, fmt.Errorf("%q is not the name of a parameter", t.text)
 			}
-			for _, j := range []int{i - 1, i + 1} {
-				// Two constants with a new line between them are one.
-				if j >= 0 && j < len(tokens) && (tokens[j].kind == text || tokens[j].kind == place) {
-					return nil, fmt.Errorf("the placeholder %s stands beside another constant, with nothing between them", t.text)
-				}
-			}
-			found = append(found, placeholder{name})
+			found = append(found, t.text[1:])
 		}
-	}
-	if escapes && len(found) > 0 {
-		return nil, errors.New("a text with placeholders cannot have constants such as E'...'; write them without backslashes")
 	}
 	return found, nil
 }
 
-// errShape is an internal error: what a value made of a text is not what it was.
-var errShape = errors.New("internal error: a value would change more of the text than its placeholder")
-
-// Fill puts each value as a constant where its placeholder stands. It reads the
-// outcome again: all other tokens are as they were, and each placeholder is one
-// constant, or it is an error.
-func Fill(s string, values []Value) (string, error) {
+// numbered puts a parameter of the target's language, such as $2, where a placeholder
+// stands: the number is that of the name. No value is anywhere near the text.
+func numbered(s string, names []string) (string, error) {
 	if _, err := placeholders(s); err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	var want []token
 	for _, t := range scan(s) {
 		if t.kind != place {
 			b.WriteString(t.text)
-			want = append(want, t)
 			continue
 		}
-		i := slices.IndexFunc(values, func(v Value) bool { return v.Name == t.text[1:] })
+		i := slices.Index(names, t.text[1:])
 		if i < 0 {
 			return "", fmt.Errorf("there is no parameter %q", t.text[1:])
 		}
-		// The spaces keep it apart from what stands beside it.
-		b.WriteString(" " + values[i].Literal() + " ")
-		want = append(want, token{blank, " "})
-		want = append(want, values[i].tokens()...)
-		want = append(want, token{blank, " "})
+		if before := b.String(); before != "" && (letter(before[len(before)-1]) || digit(before[len(before)-1]) || before[len(before)-1] == '$') {
+			b.WriteByte(' ') // or it would be a part of the word before it
+		}
+		fmt.Fprintf(&b, "$%d", i+1)
 	}
-	filled := b.String()
-	if !slices.Equal(scan(filled), want) {
-		return "", errShape
-	}
-	return filled, nil
+	return b.String(), nil
 }
 
-// tokens are what the value's constant has to be read as.
-func (v Value) tokens() []token {
-	l := v.Literal()
-	switch v.Type {
-	case Integer, Number:
-		if strings.HasPrefix(l, "(") {
-			return []token{{sign, "("}, {sign, "-"}, {number, v.Text[1:]}, {sign, ")"}}
+// renumbered numbers the parameters of one statement from 1 on, as the target wants
+// them, and tells their names in this order.
+func renumbered(s string, names []string) (string, []string, error) {
+	var b strings.Builder
+	var used []string
+	for _, t := range scan(s) {
+		if t.kind != param {
+			b.WriteString(t.text)
+			continue
 		}
-		return []token{{number, l}}
-	case Boolean:
-		return []token{{word, l}}
-	case Date:
-		return []token{{word, "DATE"}, {blank, " "}, {text, "'" + v.Text + "'"}}
+		n, err := strconv.Atoi(t.text[1:])
+		if err != nil || n < 1 || n > len(names) {
+			return "", nil, errParam
+		}
+		if !slices.Contains(used, names[n-1]) {
+			used = append(used, names[n-1])
+		}
+		fmt.Fprintf(&b, "$%d", slices.Index(used, names[n-1])+1)
 	}
-	return []token{{text, l}}
+	return b.String(), used, nil
 }

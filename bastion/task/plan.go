@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 // Plan is what people review and what runs: a file with values for its parameters.
@@ -39,6 +41,9 @@ type Step struct {
 // begins, and binds: what means anything else later does not run.
 type Statement struct {
 	Text string `json:"text"`
+	// Params names the parameters of the plan whose values are bound to $1, $2 and so
+	// on of the text.
+	Params []string `json:"params,omitempty"`
 	// Recorded is the text without its secrets, where it has any; then it takes the
 	// place of Text once the task has ended.
 	Recorded string `json:"recorded,omitempty"`
@@ -74,6 +79,10 @@ func (f File) Make(values []Value, split Split) (Plan, []Problem) {
 	if p.Lasts == 0 {
 		p.Lasts = Lasts
 	}
+	var names []string
+	for _, v := range values {
+		names = append(names, v.Name)
+	}
 	statements, size := 0, 0
 	for i, s := range f.Steps {
 		path := fmt.Sprintf("steps.%d", i)
@@ -84,20 +93,19 @@ func (f File) Make(values []Value, split Split) (Plan, []Problem) {
 		if s.After == nil && i > 0 {
 			step.After = []string{f.Steps[i-1].Name}
 		}
-		for _, text := range c.cut(path+".script", s.Target, s.Script, values, split) {
-			step.Statements = append(step.Statements, Statement{Text: text})
-		}
+		step.Statements = c.cut(path+".script", s.Target, s.Script, names, split)
 		if len(step.Statements) == 0 && len(s.Verify) == 0 {
 			c.add(path+".script", "there is no statement in it")
 		}
 		for j, v := range s.Verify {
 			at := fmt.Sprintf("%s.verify.%d.query", path, j)
-			texts := c.cut(at, s.Target, v.Query, values, split)
-			if len(texts) != 1 {
-				c.add(at, "want one query, found %d", len(texts))
+			one := c.cut(at, s.Target, v.Query, names, split)
+			if len(one) != 1 {
+				c.add(at, "want one query, found %d", len(one))
 				continue
 			}
-			step.Statements = append(step.Statements, Statement{Text: texts[0], Expect: v.Expect})
+			one[0].Expect = v.Expect
+			step.Statements = append(step.Statements, one[0])
 		}
 		if open := unended(step.Statements); open {
 			c.add(path+".script", "the step begins a transaction that it does not end, so that nothing of it would last")
@@ -113,50 +121,48 @@ func (f File) Make(values []Value, split Split) (Plan, []Problem) {
 	return p, c.problems
 }
 
-// cut fills a text in and cuts it into statements. The same text with other values
-// has to be as many.
-func (c *checker) cut(path, target, s string, values []Value, split Split) []string {
-	texts, err := cut(target, s, values, split)
+// cut numbers the parameters of a text and cuts it into statements.
+func (c *checker) cut(path, target, s string, names []string, split Split) []Statement {
+	all, err := cut(target, s, names, split)
 	if err != nil {
 		c.add(path, "%v", err)
-		return nil
-	}
-	plain, err := cut(target, s, plains(values), split)
-	if err != nil || len(plain) != len(texts) {
-		c.add(path, "%v", errShape)
-		return nil
-	}
-	return texts
-}
-
-// plains are values of the same types that mean nothing.
-func plains(values []Value) []Value {
-	var all []Value
-	for _, v := range values {
-		all = append(all, v.Plain())
 	}
 	return all
 }
 
-func cut(target, s string, values []Value, split Split) ([]string, error) {
-	filled, err := Fill(s, values)
+func cut(target, s string, names []string, split Split) ([]Statement, error) {
+	s, err := numbered(s, names)
 	if err != nil {
 		return nil, err
 	}
-	texts, rest, err := split(target, filled)
+	texts, rest, err := split(target, s)
 	if err != nil {
 		return nil, err
 	}
 	if rest = strings.TrimSpace(rest); rest != "" {
 		texts = append(texts, rest)
 	}
-	return texts, nil
+	all := make([]Statement, len(texts))
+	for i, text := range texts {
+		if all[i].Text, all[i].Params, err = renumbered(text, names); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
-// Plain is the plan with values that mean nothing. Statement by statement it has to
-// be read as the plan itself is.
-func (f File) Plain(values []Value, split Split) (Plan, []Problem) {
-	return f.Make(plains(values), split)
+// Bound are the values of a statement's parameters, in order. A parameter that the
+// plan does not have is an error.
+func (p Plan) Bound(s Statement) ([]bastion.Value, error) {
+	var all []bastion.Value
+	for _, name := range s.Params {
+		i := slices.IndexFunc(p.Values, func(v Value) bool { return v.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("internal error: the plan has no parameter %q", name)
+		}
+		all = append(all, p.Values[i].bound())
+	}
+	return all, nil
 }
 
 // unended reports whether a transaction is open after the statements.
@@ -203,14 +209,22 @@ func (p Plan) Digest(id uint64, revision int) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Recorded is the plan without the secrets in its statements.
+// Recorded is the plan without the secrets in its statements, and without the values
+// that are bound to these.
 func (p Plan) Recorded() Plan {
-	p.Steps = slices.Clone(p.Steps)
+	p.Steps, p.Values = slices.Clone(p.Steps), slices.Clone(p.Values)
 	for i := range p.Steps {
 		p.Steps[i].Statements = slices.Clone(p.Steps[i].Statements)
 		for j := range p.Steps[i].Statements {
-			if s := &p.Steps[i].Statements[j]; s.Recorded != "" {
-				s.Text = s.Recorded
+			s := &p.Steps[i].Statements[j]
+			if s.Recorded == "" {
+				continue
+			}
+			s.Text = s.Recorded
+			for k, v := range p.Values {
+				if slices.Contains(s.Params, v.Name) {
+					p.Values[k].Text = mask.Redacted
+				}
 			}
 		}
 	}
@@ -230,7 +244,7 @@ func (p Plan) String() string {
 	line("task %s", p.Name)
 	block("  ", p.Description)
 	for _, v := range p.Values {
-		line("  %s = %s (%s)", v.Name, bastion.VisibleLine(v.Text), v.Type)
+		line("  %s = %s (%s)", v.Name, bastion.VisibleLine(strconv.Quote(v.Text)), v.Type)
 	}
 	for i, s := range p.Steps {
 		line("")
@@ -251,6 +265,13 @@ func (p Plan) String() string {
 				line("    %s", st.Note)
 			}
 			block("    ", st.Text)
+			for k, name := range st.Params {
+				for _, v := range p.Values {
+					if v.Name == name {
+						line("    with $%d = %s, the %s %s", k+1, bastion.VisibleLine(strconv.Quote(v.Text)), v.Type, v.Name)
+					}
+				}
+			}
 			if st.Verifies() {
 				line("    has to answer")
 				block("      ", st.Expect.String())

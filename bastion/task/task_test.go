@@ -1,12 +1,10 @@
 package task_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
-
-	"pgregory.net/rapid"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/task"
@@ -26,24 +24,24 @@ func TestValues(t *testing.T) {
 	pattern := func(s string) func(*task.Parameter) { return func(p *task.Parameter) { p.Pattern = s } }
 	choices := func(s ...string) func(*task.Parameter) { return func(p *task.Parameter) { p.Choices = s } }
 	for _, c := range []struct {
-		p             task.Parameter
-		in            string
-		literal, fail string
+		p          task.Parameter
+		in         string
+		text, fail string
 	}{
-		{p(task.Text), "O'Brien", "'O''Brien'", ""},
-		{p(task.Text), `\'; drop table x --`, `'\''; drop table x --'`, ""},
-		{p(task.Text), "", "''", ""},
+		{p(task.Text), "O'Brien", "O'Brien", ""},
+		{p(task.Text), `\'; drop table x --`, `\'; drop table x --`, ""},
+		{p(task.Text), "", "", ""},
 		{p(task.Text), "a\x00b", "", "valid UTF-8"},
 		{p(task.Text), "\xff", "", "valid UTF-8"},
 		{p(task.Text), strings.Repeat("x", 10_001), "", "at most 10000 bytes"},
 		{p(task.Text, bounds("2", "3")), "é", "", "at least 2 characters"},
-		{p(task.Text, bounds("2", "3")), "éé", "'éé'", ""},
+		{p(task.Text, bounds("2", "3")), "éé", "éé", ""},
 		{p(task.Text, bounds("2", "3")), "éééé", "", "at most 3 characters"},
-		{p(task.Text, pattern("[a-z]+")), "abc", "'abc'", ""},
+		{p(task.Text, pattern("[a-z]+")), "abc", "abc", ""},
 		{p(task.Text, pattern("[a-z]+")), "abc;", "", "matches [a-z]+"},
 		{p(task.Text, pattern("a|b")), "ab", "", "matches"}, // all of it, not a part
 		{p(task.Integer), "7", "7", ""},
-		{p(task.Integer), "-7", "(-7)", ""},
+		{p(task.Integer), "-7", "-7", ""},
 		{p(task.Integer), "+007", "7", ""},
 		{p(task.Integer), "7; drop table x", "", "whole number"},
 		{p(task.Integer), "0x7", "", "whole number"},
@@ -51,17 +49,17 @@ func TestValues(t *testing.T) {
 		{p(task.Integer, bounds("-1", "2")), "-2", "", "at least -1"},
 		{p(task.Integer, bounds("-1", "2")), "3", "", "at most 2"},
 		{p(task.Number), "12.50", "12.50", ""},
-		{p(task.Number), "-0.5", "(-0.5)", ""},
+		{p(task.Number), "-0.5", "-0.5", ""},
 		{p(task.Number), "1e5", "", "a number"},
 		{p(task.Number), "NaN", "", "a number"},
 		{p(task.Number, bounds("0.1", "")), "0.09", "", "at least 0.1"},
-		{p(task.Boolean), "true", "TRUE", ""},
+		{p(task.Boolean), "true", "true", ""},
 		{p(task.Boolean), "yes", "", "true or false"},
-		{p(task.Date), "2026-02-28", "DATE '2026-02-28'", ""},
+		{p(task.Date), "2026-02-28", "2026-02-28", ""},
 		{p(task.Date), "2026-02-29", "", "a date"},
 		{p(task.Date), "0000-01-01", "", "a date"},
 		{p(task.Date, bounds("2026-01-01", "2026-12-31")), "2027-01-01", "", "at most 2026-12-31"},
-		{p(task.OneOf, choices("a", "b'")), "b'", "'b'''", ""},
+		{p(task.OneOf, choices("a", "b'")), "b'", "b'", ""},
 		{p(task.OneOf, choices("a", "b")), "c", "", "one of a, b"},
 		{p("money"), "1", "", "internal error"},
 	} {
@@ -72,8 +70,8 @@ func TestValues(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || v.Literal() != c.literal {
-			t.Errorf("%s %q: %s, %v; want %s", c.p.Type, c.in, v.Literal(), err, c.literal)
+		if err != nil || v.Text != c.text {
+			t.Errorf("%s %q: %s, %v; want %s", c.p.Type, c.in, v.Text, err, c.text)
 		}
 	}
 }
@@ -104,92 +102,122 @@ func values() []task.Value {
 	return []task.Value{{Name: "s", Type: task.Text, Text: "O'Brien"}, {Name: "n", Type: task.Integer, Text: "-5"}, {Name: "d", Type: task.Date, Text: "2026-03-01"}}
 }
 
-func TestFill(t *testing.T) {
-	for _, c := range []struct{ in, want, fail string }{
-		{in: "select :s", want: "select  'O''Brien' "},
-		{in: "select a-:n", want: "select a- (-5) "}, // not a comment
+// script is a file of one step.
+func script(text string) task.File {
+	return task.File{Name: "n", Parameters: []task.Parameter{{Name: "s", Type: task.Text}, {Name: "n", Type: task.Integer}, {Name: "d", Type: task.Date}},
+		Steps: []task.FileStep{{Name: "one", Target: "a", Script: text}}}
+}
+
+// A placeholder becomes a parameter of the statement, and nothing else of it changes.
+func TestPlaceholders(t *testing.T) {
+	for _, c := range []struct{ in, want, params, fail string }{
+		{in: "select :s", want: "select $1", params: "s"},
+		{in: "select :n, :s, :n", want: "select $1, $2, $1", params: "n s"},
+		{in: "select a-:n", want: "select a-$1", params: "n"},
+		{in: "select:n", want: "select $1", params: "n"},
 		{in: "select x::text, y:=1", want: "select x::text, y:=1"},
 		{in: "select ':s', \":s\", $q$:s$q$, $$:s$$ -- :s\n, /* :s /* :s */ :s */ 1", want: "select ':s', \":s\", $q$:s$q$, $$:s$$ -- :s\n, /* :s /* :s */ :s */ 1"},
-		{in: "select 'it''s :n', :n", want: "select 'it''s :n',  (-5) "},
-		{in: "select a$$b, :d", want: "select a$$b,  DATE '2026-03-01' "},
-		{in: "select U&'\\0041', N'x', b'1', :n", want: "select U&'\\0041', N'x', b'1',  (-5) "},
-		{in: "select E'\\''", want: "select E'\\''"},
-		{in: "select E'\\'', :s", fail: "E'...'"},
-		{in: "select a[1:n]", want: "select a[1 (-5) ]"}, // which no parser takes
-		{in: "select 'a'\n:s", fail: "beside another constant"},
-		{in: "select :s 'a'", fail: "beside another constant"},
-		{in: "select :s/**/:s", fail: "beside another constant"},
+		{in: "select 'it''s :n', :n", want: "select 'it''s :n', $1", params: "n"},
+		{in: "select a$$b, :d", want: "select a$$b, $1", params: "d"},
+		{in: "select U&'\\0041', N'x', b'1', :n", want: "select U&'\\0041', N'x', b'1', $1", params: "n"},
+		{in: "select E'\\'', :s, ' :n'", want: "select E'\\'', $1, ' :n'", params: "s"},
 		{in: "select :other", fail: `no parameter "other"`},
 		{in: "select :S", fail: "not the name of a parameter"},
 		{in: "select :s$x$", fail: "not the name of a parameter"},
+		{in: "select $1, :s", fail: "no parameters such as $1"},
 		{in: "select 'open :s", fail: "has no end"},
 		{in: "select /* :s", fail: "has no end"},
 		{in: "select $a$ :s $b$", fail: "has no end"},
 		{in: "select E'\\", fail: "has no end"},
 	} {
-		got, err := task.Fill(c.in, values())
+		f := script(c.in)
+		found := f.Check()
+		var p task.Plan
+		if found == nil {
+			p, found = f.Make(values(), semicolons)
+		}
 		switch {
 		case c.fail != "":
-			if err == nil || !strings.Contains(err.Error(), c.fail) {
-				t.Errorf("%q: %q, %v; want %q", c.in, got, err, c.fail)
+			if len(found) == 0 || !strings.Contains(found[0].Message, c.fail) {
+				t.Errorf("%q: %v; want %q", c.in, found, c.fail)
 			}
-		case err != nil || got != c.want:
-			t.Errorf("%q: %q, %v; want %q", c.in, got, err, c.want)
+		case found != nil || p.Steps[0].Statements[0].Text != c.want || strings.Join(p.Steps[0].Statements[0].Params, " ") != c.params:
+			t.Errorf("%q: %+v, %v; want %q with %s", c.in, p.Steps, found, c.want, c.params)
 		}
 	}
 }
 
-// Whatever the value, what is filled in differs from what is filled in with another
-// value in nothing but the constant.
-func FuzzFill(f *testing.F) {
-	f.Add("update t set a = :v where b = ':v' -- :v", "'; drop table t; --")
-	f.Add("select $$:v$$, :v", "$$")
-	f.Add("select :v", `\`)
-	f.Add("select e:v", "/*")
-	f.Fuzz(func(t *testing.T, text, value string) {
-		p := task.Parameter{Name: "v", Type: task.Text}
-		v, err := p.Value(value)
-		if err != nil {
-			return
+// Each statement has numbers of its own, and the values that belong to them.
+func TestBound(t *testing.T) {
+	p, found := script("x :n; y; z :d :s :d").Make(values(), semicolons)
+	if found != nil {
+		t.Fatal(found)
+	}
+	for i, want := range []struct {
+		text   string
+		values []bastion.Value
+	}{
+		{"x $1", []bastion.Value{{Type: bastion.IntegerValue, Text: "-5"}}},
+		{"y", nil},
+		{"z $1 $2 $1", []bastion.Value{{Type: bastion.DateValue, Text: "2026-03-01"}, {Type: bastion.TextValue, Text: "O'Brien"}}},
+	} {
+		st := p.Steps[0].Statements[i]
+		got, err := p.Bound(st)
+		if err != nil || st.Text != want.text || !slices.Equal(got, want.values) {
+			t.Errorf("%q with %v, %v; want %+v", st.Text, got, err, want)
 		}
-		got, err := task.Fill(text, []task.Value{v})
-		other, err2 := task.Fill(text, []task.Value{v.Plain()})
-		if (err == nil) != (err2 == nil) {
-			t.Fatalf("%q: a value decides whether it can be filled in: %v, %v", text, err, err2)
+	}
+	if shown := p.String(); !strings.Contains(shown, `with $2 = "O'Brien", the text s`) || !strings.Contains(shown, `with $1 = "-5", the integer n`) {
+		t.Error(shown)
+	}
+	if _, err := p.Bound(task.Statement{Params: []string{"x"}}); err == nil {
+		t.Error("a parameter that is none has a value")
+	}
+	p.Steps[0].Statements[2].Recorded = "z ****"
+	if shown := p.Recorded().String(); strings.Contains(shown, "Brien") || !strings.Contains(shown, `"-5"`) || !strings.Contains(p.String(), "Brien") {
+		t.Error(shown)
+	}
+	one, err := p.Digest(1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func(*task.Value){func(v *task.Value) { v.Text = "1" }, func(v *task.Value) { v.Type = task.Number }, func(v *task.Value) { v.Name = "m" }} {
+		q, _ := script("x :n; y; z :d :s :d").Make(values(), semicolons)
+		change(&q.Values[1])
+		if two, err := q.Digest(1, 1); err != nil || two == one {
+			t.Errorf("another value has the same digest, %v", err)
 		}
-		if err != nil {
-			return
-		}
-		if strings.Contains(text, " "+v.Plain().Literal()+" ") || strings.Contains(text, " "+v.Literal()+" ") {
-			return // then the pieces cannot be told apart
-		}
-		if strings.ReplaceAll(got, " "+v.Literal()+" ", "") != strings.ReplaceAll(other, " "+v.Plain().Literal()+" ", "") {
-			t.Fatalf("%q and %q differ in more than the constant", got, other)
-		}
-		if utf8.ValidString(text) && !utf8.ValidString(got) {
-			t.Fatal("invalid UTF-8 came of valid UTF-8")
-		}
-	})
+	}
 }
 
-func TestFillProperty(t *testing.T) {
-	pieces := []string{"select ", ":v", ":v ", "'", "''", `"`, "$$", "$a$", "--", "\n", "/*", "*/", "E'", `\`, "::", ":=", "-", "(", ")", ";", "x", "1", ",", "U&'"}
-	rapid.Check(t, func(t *rapid.T) {
-		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 12).Draw(t, "text"), "")
-		value := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 6).Draw(t, "value"), "")
-		v := task.Value{Name: "v", Type: task.Text, Text: value}
-		got, err := task.Fill(text, []task.Value{v})
-		if err != nil {
+// Whatever the text, no value gets into it, and nothing of it changes but the
+// placeholders.
+func FuzzPlaceholders(f *testing.F) {
+	for _, s := range []string{"update t set a = :s where b = ':s' -- :s", "select $$:s$$, :s", ":s:n", "select $1", "E'\\':s", "a:s;b:n:s", "$x$"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		file := script(text)
+		if file.Check() != nil {
 			return
 		}
-		// What stands between the constants is what stood between the placeholders.
-		plain, err := task.Fill(text, []task.Value{v.Plain()})
-		if err != nil {
-			t.Fatalf("%q can be filled in with one value and not with another: %v", text, err)
+		p, found := file.Make(values(), func(_, text string) ([]string, string, error) { return []string{text}, "", nil })
+		if len(found) > 0 {
+			return
 		}
-		a, b := strings.Split(got, " "+v.Literal()+" "), strings.Split(plain, " "+v.Plain().Literal()+" ")
-		if strings.Join(a, "") != strings.Join(b, "") && !strings.Contains(text, " "+v.Plain().Literal()+" ") && !strings.Contains(text, " "+v.Literal()+" ") {
-			t.Fatalf("%q became %q and %q", text, got, plain)
+		st := p.Steps[0].Statements[0]
+		back := st.Text
+		for i := len(st.Params); i > 0; i-- {
+			back = strings.ReplaceAll(back, fmt.Sprintf("$%d", i), ":"+st.Params[i-1])
+		}
+		if strings.ReplaceAll(back, " ", "") != strings.ReplaceAll(text, " ", "") {
+			t.Fatalf("%q became %q with %v", text, st.Text, st.Params)
+		}
+		if strings.Contains(st.Text, "O'Brien") && !strings.Contains(text, "O'Brien") {
+			t.Fatalf("a value is in %q", st.Text)
+		}
+		if values, err := p.Bound(st); err != nil || len(values) != len(st.Params) {
+			t.Fatalf("%q: %v, %v", st.Text, values, err)
 		}
 	})
 }
@@ -224,7 +252,7 @@ func TestMake(t *testing.T) {
 	if !slices.Equal(p.Steps[1].After, []string{"one"}) || len(p.Steps[0].After) != 0 || len(p.Steps[2].After) != 0 {
 		t.Errorf("what comes after what: %+v", p.Steps)
 	}
-	if s := p.Steps[0].Statements; len(s) != 2 || s[0].Text != "x  7" || s[1].Text != "y" || s[0].Verifies() || !p.Steps[1].Statements[0].Verifies() {
+	if s := p.Steps[0].Statements; len(s) != 2 || s[0].Text != "x $1" || s[1].Text != "y" || s[0].Verifies() || !p.Steps[1].Statements[0].Verifies() {
 		t.Errorf("statements: %+v", p.Steps)
 	}
 	one, err := p.Digest(1, 1)

@@ -19,12 +19,12 @@ type Type string
 
 // The types.
 const (
-	Text    Type = "text"
-	Integer Type = "integer" // of 64 bits
-	Number  Type = "number"  // decimal
-	Boolean Type = "boolean" // true or false
-	Date    Type = "date"    // year-month-day
-	OneOf   Type = "one-of"  // of its choices
+	Text    = Type(bastion.TextValue)
+	Integer = Type(bastion.IntegerValue)
+	Number  = Type(bastion.NumberValue)
+	Boolean = Type(bastion.BooleanValue)
+	Date    = Type(bastion.DateValue)
+	OneOf   = Type("one-of") // of its choices, which are texts
 )
 
 // Types lists all types.
@@ -238,31 +238,11 @@ func (f File) Values(given map[string]string) ([]Value, error) {
 	return values, nil
 }
 
-// Literal is the value as a constant of SQL, as PostgreSQL reads it while
-// standard_conforming_strings is on, which the connector sees to.
-func (v Value) Literal() string {
-	switch v.Type {
-	case Integer, Number:
-		if strings.HasPrefix(v.Text, "-") {
-			return "(" + v.Text + ")"
-		}
-		return v.Text
-	case Boolean:
-		return strings.ToUpper(v.Text)
-	case Date:
-		return "DATE '" + v.Text + "'"
+// bound is the value as it is bound to a statement.
+func (v Value) bound() bastion.Value {
+	t := bastion.ValueType(v.Type)
+	if v.Type == OneOf {
+		t = bastion.TextValue
 	}
-	return "'" + strings.ReplaceAll(v.Text, "'", "''") + "'"
-}
-
-// Plain is another value of the same type, of which nobody could make anything but
-// a constant: a text has to read with the value as it reads with this one.
-func (v Value) Plain() Value {
-	plain := map[Type][2]string{Text: {"x", "y"}, OneOf: {"x", "y"}, Integer: {"1", "2"}, Number: {"1.5", "2.5"},
-		Boolean: {"true", "false"}, Date: {"2001-01-01", "2001-01-02"}}[v.Type]
-	if v.Text == plain[0] {
-		plain[0] = plain[1]
-	}
-	v.Text = plain[0]
-	return v
+	return bastion.Value{Type: t, Text: v.Text}
 }

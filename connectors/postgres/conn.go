@@ -105,8 +105,12 @@ func covered(decided, now []bastion.Probe) bool {
 func (c *Conn) stream(ctx context.Context, op bastion.Operation, r *lineage.Reading, out *bastion.Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	values, formats, types, err := readParams(op.Params().Bytes)
+	if err != nil {
+		return err
+	}
 	// The extended protocol takes exactly one statement.
-	result := c.main.ExecParams(ctx, op.Text(), nil, nil, nil, nil)
+	result := c.main.ExecParams(ctx, op.Text(), values, types, formats, nil)
 	fields := result.FieldDescriptions()
 	var shown error
 	if fields != nil {

@@ -112,9 +112,14 @@ func (Connector) Split(text string) (operations []string, rest string, err error
 // Parse implements [bastion.Connector]. Names without a schema are taken to be in
 // public, and columns to exist where the text puts them.
 func (Connector) Parse(t bastion.Target, text string) (bastion.Intent, error) {
-	r, err := lineage.NewReader(nil).Read(text, lineage.Session{Path: []string{"pg_catalog", "public"}, Settings: "database=" + t.Options[optionDatabase]})
+	r, err := offline(t, text)
 	if err != nil {
 		return bastion.Intent{}, err
 	}
 	return r.Intent, nil
+}
+
+// offline reads a text without a connection.
+func offline(t bastion.Target, text string) (*lineage.Reading, error) {
+	return lineage.NewReader(nil).Read(text, lineage.Session{Path: []string{"pg_catalog", "public"}, Settings: "database=" + t.Options[optionDatabase]})
 }

@@ -394,57 +394,41 @@ func (l *Ledger) makePlan(p person, data []byte, given map[string]string) (task.
 	if found != nil {
 		return task.Plan{}, l.c.Place(data, found)
 	}
-	if len(values) > 0 {
-		found, err = l.compare(f, plan, values)
-		if err != nil {
-			return task.Plan{}, err
-		}
-		if found != nil {
-			return task.Plan{}, l.c.Place(data, found)
-		}
+	if found, err = l.binds(plan); err != nil {
+		return task.Plan{}, err
+	}
+	if found != nil {
+		return task.Plan{}, l.c.Place(data, found)
 	}
 	return plan, nil
 }
 
-// compare insists that the target's own parser reads each statement of a runbook with
-// its values as it reads it with other ones: they are constants, and nothing else.
-func (l *Ledger) compare(f task.File, plan task.Plan, values []task.Value) (found []task.Problem, err error) {
-	plain, found := f.Plain(values, l.split)
-	if found != nil {
-		return found, nil
-	}
-	for i, s := range plan.Steps {
-		path := fmt.Sprintf("steps.%d", i)
+// binds insists that every statement with parameters can take their values.
+func (l *Ledger) binds(p task.Plan) (found []task.Problem, err error) {
+	for i, s := range p.Steps {
 		for j, st := range s.Statements {
-			other := plain.Steps[i].Statements[j].Text
-			if other == st.Text {
-				continue // no placeholder, or these very values
+			if len(st.Params) == 0 {
+				continue
 			}
-			if t, _ := l.c.Targets.Named(s.Target); !quotes(t.Kind) {
+			path := fmt.Sprintf("steps.%d", i)
+			t, c, err := l.connector(s.Target)
+			if err != nil {
+				return nil, err
+			}
+			b, ok := c.(bastion.Binder)
+			if !ok {
 				return append(found, task.Problem{Path: path, Message: fmt.Sprintf("parameters cannot be used on targets of kind %s", t.Kind)}), nil
 			}
-			with, err := l.read(s.Target, st.Text)
+			values, err := p.Bound(st)
 			if err != nil {
-				return append(found, task.Problem{Path: path, Message: fmt.Sprintf("statement %d: %v", j+1, err)}), nil
+				return nil, err
 			}
-			without, err := l.read(s.Target, other)
-			if err != nil || !sameIntent(with, without) {
-				return append(found, task.Problem{Path: path, Message: fmt.Sprintf("what statement %d does depends on the value of a parameter, which may only be a constant in it; write two tasks", j+1)}), nil
+			if _, err := b.Bind(t, st.Text, values); err != nil {
+				found = append(found, task.Problem{Path: path, Message: fmt.Sprintf("statement %d: %v", j+1, err)})
 			}
 		}
 	}
 	return found, nil
-}
-
-// quotes reports whether the texts of a kind of target have the constants of
-// [task.Value.Literal].
-func quotes(kind string) bool { return kind == "postgres" }
-
-func sameIntent(a, b bastion.Intent) bool {
-	a.Record, b.Record = "", ""
-	x, err := json.Marshal(a)
-	y, err2 := json.Marshal(b)
-	return err == nil && err2 == nil && string(x) == string(y)
 }
 
 func (l *Ledger) connector(target string) (bastion.Target, bastion.Connector, error) {

@@ -109,7 +109,7 @@ func (l *Ledger) readPlan(ctx context.Context, s *bastion.Session, p task.Plan) 
 		}
 		for j := range step.Statements {
 			st := &step.Statements[j]
-			op, d, err := l.readStatement(ctx, s, step.Target, st, changed[step.Target])
+			op, d, err := l.readStatement(ctx, s, p, step.Target, st, changed[step.Target])
 			if err == nil && d.Effect == bastion.Deny && st.Note == "" {
 				err = &bastion.DeniedError{Rule: d.Rule, Reason: d.Reason, Next: d.Next}
 			}
@@ -168,8 +168,12 @@ const (
 // which names there are, what cannot be read yet is read as far as its text tells,
 // and has no digest. Where something is not known yet, the statement has a note: what
 // policy decides when its turn comes holds, and what was approved has to cover that.
-func (l *Ledger) readStatement(ctx context.Context, s *bastion.Session, target string, st *task.Statement, later bool) (op bastion.Operation, d bastion.Decision, err error) {
-	op, err = s.Parse(ctx, target, st.Text)
+func (l *Ledger) readStatement(ctx context.Context, s *bastion.Session, p task.Plan, target string, st *task.Statement, later bool) (op bastion.Operation, d bastion.Decision, err error) {
+	values, err := p.Bound(*st)
+	if err != nil {
+		return op, d, err
+	}
+	op, err = s.Bind(ctx, target, st.Text, values)
 	var unread *bastion.ParseError
 	switch {
 	case err == nil:

@@ -194,7 +194,7 @@ func (l *Ledger) leave(p person, id uint64, i int, cause error) error {
 func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task, i, j int, w task.Watch, began *bool) error {
 	step := t.Plan.Steps[i]
 	st := step.Statements[j]
-	op, refusal, err := l.reread(ctx, s, step, st)
+	op, refusal, err := l.reread(ctx, s, t.Plan, step.Target, st)
 	if err != nil {
 		return err
 	}
@@ -331,8 +331,12 @@ func (l *Ledger) finish(t task.Task, p person, a action, failed error) (task.Tas
 }
 
 // reread reads a statement as it means now. refusal says why it must not run.
-func (l *Ledger) reread(ctx context.Context, s *bastion.Session, step task.Step, st task.Statement) (op bastion.Operation, refusal, err error) {
-	op, err = s.Parse(ctx, step.Target, st.Text)
+func (l *Ledger) reread(ctx context.Context, s *bastion.Session, p task.Plan, target string, st task.Statement) (op bastion.Operation, refusal, err error) {
+	values, err := p.Bound(st)
+	if err != nil {
+		return op, nil, err
+	}
+	op, err = s.Bind(ctx, target, st.Text, values)
 	var unread *bastion.ParseError
 	switch {
 	case errors.As(err, &unread) && st.Recorded != "":

@@ -263,6 +263,16 @@ func (c toy) Parse(_ bastion.Target, text string) (bastion.Intent, error) {
 	}
 	return i, nil
 }
+
+// Bind is of a language in which $1 may stand for a word.
+func (toy) Bind(_ bastion.Target, text string, values []bastion.Value) (bastion.Params, error) {
+	verb, _, _ := strings.Cut(text, " ")
+	if strings.Count(text, "$") != len(values) || verb == "create" {
+		return bastion.Params{}, &bastion.ParseError{Message: "that takes no parameters"}
+	}
+	b, err := json.Marshal(values)
+	return bastion.Params{Bytes: b, Shown: []string{string(b)}}, err
+}
 func (c toy) Dial(_ context.Context, p *bastion.Permit) (bastion.Conn, error) {
 	_, err := p.Use(bastion.ForDial)
 	return conn{toy: c, made: map[string]bool{}}, err
@@ -292,7 +302,7 @@ func (c conn) Do(_ context.Context, p *bastion.Permit, _ io.Reader, out *bastion
 	if err != nil {
 		return err
 	}
-	if err := c.do(op.Text()); err != nil {
+	if err := c.do(op.Text() + string(op.Params().Bytes)); err != nil {
 		return err
 	}
 	if i := op.Intent(); i.Verb == "create" {
