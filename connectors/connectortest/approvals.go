@@ -42,9 +42,14 @@ func (a *Approvals) channel() chan uint64 {
 
 // Set ends a request in a state, such as Approved or Denied.
 func (a *Approvals) Set(id uint64, state bastion.RequestState) {
+	a.Change(id, func(r *bastion.Request) { r.State = state })
+}
+
+// Change changes a request, which whoever waits for it hears of.
+func (a *Approvals) Change(id uint64, f func(*bastion.Request)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.by[id-1].State = state
+	f(&a.by[id-1].Request)
 	if a.changed != nil {
 		close(a.changed)
 		a.changed = nil

@@ -146,6 +146,42 @@ func TestNativeWaitsForApproval(t *testing.T) {
 	}
 }
 
+func TestNativeHearsOfItsRequest(t *testing.T) {
+	s, a := asking(t, "wanted")
+	_, url := listen(t, s)
+	k := raw(t, url)
+	id := uint64(0)
+	change := func(f func(*bastion.Request)) then {
+		return func(*testing.T) {
+			if id == 0 {
+				id = <-a.Filed()
+			}
+			a.Change(id, f)
+		}
+	}
+	vote := func(v bastion.Verdict, reason string) then {
+		return change(func(r *bastion.Request) {
+			r.Votes = append(r.Votes, bastion.Vote{Who: bastion.Identity{Name: "rita"}, Verdict: v, Reason: reason})
+		})
+	}
+	got := k.play(&pgproto3.Query{String: "SELECT 'wanted'"}, until("N NOTICE"),
+		change(func(r *bastion.Request) { r.Seen = append(r.Seen, bastion.Seen{Name: "rita"}) }), until("N NOTICE"),
+		vote(bastion.VoteComment, "which\x1b[2J ticket?"), until("N NOTICE"),
+		vote(bastion.VoteApprove, ""), until("N NOTICE"),
+		change(func(r *bastion.Request) { r.State = bastion.Approved }), ready{})
+	var notices []string
+	for _, l := range got {
+		if strings.HasPrefix(l, "N ") {
+			notices = append(notices, l)
+		}
+	}
+	for i, want := range []string{"request 1 waits for", "request 1 was seen by rita", "request 1, rita: which", "request 1 was approved by rita"} {
+		if len(notices) != 4 || !strings.Contains(notices[i], want) || strings.Contains(notices[i], "\x1b") {
+			t.Fatalf("%q", notices)
+		}
+	}
+}
+
 func TestNativeApprovalIsNotUsedInVain(t *testing.T) {
 	s, a := asking(t, "wanted")
 	_, url := listen(t, s)

@@ -69,6 +69,7 @@ type client struct {
 
 	// serve's goroutine's alone.
 	slow     *time.Timer
+	heard    heard  // of what the message waits for
 	skipping bool   // a message was refused: nothing counts until Sync
 	pauses   uint64 // how often the client had nothing more to say
 }
@@ -244,17 +245,44 @@ func (c *client) why(ctx context.Context, _ bastion.Decision, _ bastion.Preview)
 	return "from " + program + "; no reason given (PGOPTIONS='-c " + reasonSetting + "=...' gives one)", nil
 }
 
-// waits tells the client what it waits for.
+// heard is what the client was told of the request that it waits for.
+type heard struct {
+	request     uint64
+	seen, votes int
+}
+
+// waits tells the client what it waits for, and then what is new about it.
 func (c *client) waits(r bastion.Request) {
 	if r.State != bastion.Pending {
 		return
 	}
-	text := fmt.Sprintf("request %d waits for %s, until %s", r.ID, r.Needs, r.Expires.UTC().Format("15:04 MST"))
-	if len(r.Approvers) > 0 {
-		text += "; can be approved by " + strings.Join(r.Approvers, ", ")
+	var b []byte
+	say := func(hint, format string, args ...any) {
+		b = appendNotice(b, bastion.VisibleLine(fmt.Sprintf(format, args...)), hint)
 	}
-	// A client that is gone ends the session by itself.
-	_ = c.say(appendNotice(nil, bastion.VisibleLine(text), "cancel to go on without it: the request stays open"))
+	if c.heard.request != r.ID {
+		c.heard = heard{request: r.ID}
+		text := fmt.Sprintf("request %d waits for %s, until %s", r.ID, r.Needs, r.Expires.UTC().Format("15:04 MST"))
+		if len(r.Approvers) > 0 {
+			text += "; can be approved by " + strings.Join(r.Approvers, ", ")
+		}
+		say("cancel to go on without it: the request stays open", "%s", text)
+	}
+	for _, seen := range r.Seen[min(c.heard.seen, len(r.Seen)):] {
+		say("", "request %d was seen by %s", r.ID, seen.Name)
+	}
+	for _, v := range r.Votes[min(c.heard.votes, len(r.Votes)):] {
+		switch v.Verdict {
+		case bastion.VoteApprove:
+			say("", "request %d was approved by %s, and waits for more", r.ID, v.Who.Name)
+		case bastion.VoteComment:
+			say("", "request %d, %s: %s", r.ID, v.Who.Name, v.Reason)
+		}
+	}
+	c.heard.seen, c.heard.votes = len(r.Seen), len(r.Votes)
+	if len(b) > 0 {
+		_ = c.say(b) // a client that is gone ends the session by itself
+	}
 }
 
 // put collects bytes for the client: whole messages.

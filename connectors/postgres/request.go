@@ -103,6 +103,7 @@ func (c *client) message(typ byte, body []byte) error {
 		}
 		return nil
 	}
+	c.heard = heard{}
 	b := wire.NewBody(body)
 	switch typ {
 	case 'Q':
