@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // childDir tells the test binary to be a bastion that will be killed.
@@ -193,7 +194,7 @@ func child(dir string) error {
 // The bastion is killed again and again, at whatever step it happens to be:
 // nothing that was told is lost, and nothing runs twice.
 func TestKilled(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	ran := map[uint64]int{}
 	voted := map[string]bool{} // "7 rita"
 	filed := map[uint64]bool{}

@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // account is an account of the model, which knows what the service has to find
@@ -131,8 +132,9 @@ func enough(needs bastion.Needs, people map[string][]string) bool {
 // that moment, nothing twice, nothing late; access is there from its beginning to
 // its end and no longer; nobody decides their own; and what is right is not refused.
 func TestModel(t *testing.T) {
+	all := storetest.Dir(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "approval-model-")
+		dir, err := os.MkdirTemp(all, "model-")
 		if err != nil {
 			rt.Fatal(err)
 		}

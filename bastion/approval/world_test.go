@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // duties of the roles; a person's groups are their roles.
@@ -62,21 +63,12 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t testing.TB, people ...bastion.Identity) *world {
 	t.Helper()
-	return worldIn(t, t.TempDir(), people...)
+	return worldIn(t, storetest.Dir(t), people...)
 }
 
 func worldIn(t testing.TB, dir string, people ...bastion.Identity) *world {
 	t.Helper()
-	db, err := store.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return worldOver(t, db, people...)
+	return worldOver(t, storetest.Open(t, dir), people...)
 }
 
 func worldOver(t testing.TB, db *store.DB, people ...bastion.Identity) *world {

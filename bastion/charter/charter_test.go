@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/charter"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // childDir tells the test binary to change policies until it is killed.
@@ -65,15 +66,7 @@ func events(t *testing.T, db *store.DB) []bastion.Event {
 
 func opened(t *testing.T, dir string) (*charter.Charter, *store.DB) {
 	t.Helper()
-	db, err := store.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, dir)
 	k, err := charter.Open(charter.Config{DB: db, Append: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +85,7 @@ func used(id uint64, text string) bastion.Request {
 }
 
 func TestVersions(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	k, db := opened(t, dir)
 	if _, ok := k.Active(); ok {
 		t.Fatal("a policy is in force without any")
@@ -168,7 +161,7 @@ func TestVersions(t *testing.T) {
 
 // A version whose event cannot be kept is not kept either.
 func TestNothingWithoutItsEvent(t *testing.T) {
-	_, db := opened(t, t.TempDir())
+	_, db := opened(t, storetest.Dir(t))
 	full := errors.New("the disk is full")
 	k, err := charter.Open(charter.Config{DB: db, Append: func(store.Tx, bastion.Event) error { return full }, Now: time.Now})
 	if err != nil {
@@ -187,7 +180,7 @@ func TestNothingWithoutItsEvent(t *testing.T) {
 
 // Somebody who edits the store is found out.
 func TestDamaged(t *testing.T) {
-	k, db := opened(t, t.TempDir())
+	k, db := opened(t, storetest.Dir(t))
 	if _, err := k.Found("one", "policy.yaml"); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +199,7 @@ func TestDamaged(t *testing.T) {
 
 // Of changes at the same time upon the same version, one takes its place.
 func TestAtTheSameTime(t *testing.T) {
-	k, _ := opened(t, t.TempDir())
+	k, _ := opened(t, storetest.Dir(t))
 	if _, err := k.Found("zero", "policy.yaml"); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +250,7 @@ func child(dir string) error {
 // Killed at any moment, there is a whole version in force, none that was told is
 // lost, and each has its event.
 func TestKilled(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	told := uint64(1)
 	for range 10 {
 		cmd := exec.Command(os.Args[0])

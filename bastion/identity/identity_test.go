@@ -23,6 +23,7 @@ import (
 	"github.com/sallyport/sallyport/bastion/demo/idp"
 	"github.com/sallyport/sallyport/bastion/identity"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // clock is a clock that tests move.
@@ -61,15 +62,7 @@ const eventsBucket = "events"
 
 func newHouse(t *testing.T, p identity.Provider, services ...identity.Service) *house {
 	t.Helper()
-	db, err := store.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, storetest.Dir(t))
 	h := &house{t: t, db: db, clock: newClock()}
 	h.Keeper = h.keeper(identity.Config{Provider: p, Services: services})
 	return h

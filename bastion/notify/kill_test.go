@@ -18,6 +18,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // What tells the test binary to be a bastion that will be killed.
@@ -113,7 +114,7 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // The bastion is killed between sending and noting that it was sent, again and
 // again. Nothing that was kept is lost, and what comes twice has one key.
 func TestKilled(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	w := &witness{keys: map[uint64]string{}, times: map[uint64]int{}}
 	s := httptest.NewServer(w)
 	defer s.Close()

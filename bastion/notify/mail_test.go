@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport/sallyport/bastion/notify"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // post is a small mail server (RFC 5321) that does what a test tells it to.
@@ -182,7 +183,7 @@ func TestMail(t *testing.T) {
 		{offers: "STARTTLS,AUTH LOGIN PLAIN", implicit: true},
 	} {
 		p.start(t)
-		w := newWorld(t, openStore(t, t.TempDir()), nil, p.channel(t, func(e *notify.Email) { e.To = []string{"Security@example.com", "RITA@example.com"} })).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, p.channel(t, func(e *notify.Email) { e.To = []string{"Security@example.com", "RITA@example.com"} })).run()
 		n := asked(17)
 		n.To = append(n.To, notify.Recipient{Name: "axel"}, notify.Recipient{Name: "rita's other account", Email: "Rita@Example.com"})
 		w.put(n)
@@ -251,7 +252,7 @@ func TestMailRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := c.post.start(t)
-			w := newWorld(t, openStore(t, t.TempDir()), nil, p.channel(t, c.change)).run()
+			w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, p.channel(t, c.change)).run()
 			n := asked(17)
 			n.To = n.To[:1]
 			w.put(n)
@@ -292,7 +293,7 @@ func TestMailInjectedAnswers(t *testing.T) {
 		"STARTTLS": "220 go ahead\r\n250-mail.example.com\r\n250 AUTH LOGIN\r\n235 welcome\r\n250 ok\r\n250 ok\r\n354 go ahead\r\n250 taken"}}).start(t)
 	n := asked(17)
 	n.To = n.To[:1]
-	w := newWorld(t, openStore(t, t.TempDir()), nil, p.channel(t, nil)).run()
+	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, p.channel(t, nil)).run()
 	w.put(n)
 	var got notify.Count
 	for tick := time.NewTicker(time.Millisecond); got.Failed+got.Delivered == 0; <-tick.C {
@@ -314,7 +315,7 @@ func TestMailInjectedAnswers(t *testing.T) {
 // A server on this machine may go without TLS, and then without a password.
 func TestMailLocal(t *testing.T) {
 	p := (&post{offers: "AUTH PLAIN"}).start(t)
-	w := newWorld(t, openStore(t, t.TempDir()), nil, p.channel(t, func(e *notify.Email) { e.TLS, e.User, e.Password, e.CA = notify.NoTLS, "", secretless, "" })).run()
+	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, p.channel(t, func(e *notify.Email) { e.TLS, e.User, e.Password, e.CA = notify.NoTLS, "", secretless, "" })).run()
 	w.put(asked(17))
 	if l := <-p.got; l.secure || l.auth != "" {
 		t.Errorf("got %+v", l)
@@ -328,7 +329,7 @@ func TestMailLocal(t *testing.T) {
 // seen among the dead at once.
 func TestMailToNobody(t *testing.T) {
 	p := (&post{offers: "STARTTLS,AUTH PLAIN"}).start(t)
-	w := newWorld(t, openStore(t, t.TempDir()), nil, p.channel(t, nil)).run()
+	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, p.channel(t, nil)).run()
 	for _, n := range []notify.Note{
 		{Kind: notify.Request, Request: 1},   // nobody to tell, and nothing lost
 		{Kind: notify.Emergency, Request: 2}, // nobody to tell

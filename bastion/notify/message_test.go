@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/notify"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/vault"
 )
 
@@ -47,7 +48,7 @@ func TestGolden(t *testing.T) {
 // The body of a webhook: the names of its fields are what receivers rely on.
 func TestWebhookBody(t *testing.T) {
 	url, _, got := receiver(t, false, nil)
-	w := newWorld(t, openStore(t, t.TempDir()), nil, hook(t, "one", url)).run()
+	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, hook(t, "one", url)).run()
 	n := example(notify.Request)
 	n.Expires = start.AddDate(100, 0, 0)
 	n.Reason = "first\nsecond \x1b[2J\u202e"

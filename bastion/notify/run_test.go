@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 const local = "http://127.0.0.1/hook"
@@ -24,7 +25,7 @@ const local = "http://127.0.0.1/hook"
 func TestDelivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, with(http.StatusNoContent))
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, hook(t, "one", local+"/1"), hook(t, "two", local+"/2")).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, hook(t, "one", local+"/1"), hook(t, "two", local+"/2")).run()
 		began := time.Now()
 		w.put(asked(17))
 		synctest.Wait()
@@ -52,7 +53,7 @@ func TestDelivers(t *testing.T) {
 func TestPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, with(http.StatusOK))
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, hook(t, "one", local))
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, hook(t, "one", local))
 		w.put(asked(1), asked(2))
 		broken := errors.New("the caller's own error")
 		if err := w.db.Update(func(tx store.Tx) error {
@@ -93,7 +94,7 @@ func TestBackOff(t *testing.T) {
 				http.Error(w, "the server's own words", http.StatusInternalServerError)
 			}
 		})
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, hook(t, "one", local)).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, hook(t, "one", local)).run()
 		w.put(asked(17))
 		synctest.Wait()
 		if c := w.counts()[0]; c.Waiting != 1 || c.Failed != 1 || c.Error != "it answered 500 Internal Server Error" {
@@ -162,7 +163,7 @@ func TestBackOff(t *testing.T) {
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, with(http.StatusBadGateway))
-		db := openStore(t, t.TempDir())
+		db := storetest.Open(t, storetest.Dir(t))
 		channel := hook(t, "one", local)
 		first := newWorld(t, db, s.dial, channel).run()
 		first.put(asked(17))
@@ -199,7 +200,7 @@ func TestCutShort(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		})
-		db := openStore(t, t.TempDir())
+		db := storetest.Open(t, storetest.Dir(t))
 		channel := hook(t, "one", local)
 		first := newWorld(t, db, s.dial, channel).run()
 		first.put(asked(17))
@@ -234,7 +235,7 @@ func TestEmergencyOvertakes(t *testing.T) {
 				<-r.Context().Done()
 			}
 		})
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, hook(t, "slow", local+"/slow"), hook(t, "quick", local+"/quick")).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, hook(t, "slow", local+"/slow"), hook(t, "quick", local+"/quick")).run()
 		for i := range uint64(40) {
 			w.put(asked(i + 1))
 		}
@@ -276,7 +277,7 @@ func TestFilters(t *testing.T) {
 		channels[1].Kinds = []notify.Kind{notify.Request, notify.Review}
 		channels[2].Targets = []string{"shop-staging"}
 		channels[3].Targets = []string{}
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, channels...).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, channels...).run()
 		for _, c := range []struct {
 			note notify.Note
 			want string
@@ -323,7 +324,7 @@ func TestRetryAfter(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 			}
 		}
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, hook(t, "one", local)).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, hook(t, "one", local)).run()
 		w.put(asked(1))
 		time.Sleep(time.Hour)
 		if got := s.arrivals(); len(got) != 2 || got[1].at.Sub(got[0].at) != 10*time.Minute {
@@ -337,7 +338,7 @@ func TestRetryAfter(t *testing.T) {
 func TestChannelGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, with(http.StatusServiceUnavailable))
-		db := openStore(t, t.TempDir())
+		db := storetest.Open(t, storetest.Dir(t))
 		old := hook(t, "old", local)
 		newWorld(t, db, s.dial, old, hook(t, "new", local)).put(asked(1))
 		w := newWorld(t, db, s.dial, hook(t, "new", local)).run()
@@ -353,10 +354,10 @@ func TestChannelGone(t *testing.T) {
 
 // Nothing is late because the clock was set back.
 func TestClockSetBack(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	ahead := func(t *testing.T) { // in a bubble the clock begins in the year 2000
 		s := serve(t, with(http.StatusServiceUnavailable))
-		w := newWorld(t, openStore(t, dir), s.dial, hook(t, "one", local)).run()
+		w := newWorld(t, storetest.Open(t, dir), s.dial, hook(t, "one", local)).run()
 		w.put(asked(1))
 		synctest.Wait()
 		if err := w.stop(); err != nil {
@@ -370,7 +371,7 @@ func TestClockSetBack(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, with(http.StatusOK))
-		w := newWorld(t, openStore(t, dir), s.dial, hook(t, "one", local)).run()
+		w := newWorld(t, storetest.Open(t, dir), s.dial, hook(t, "one", local)).run()
 		synctest.Wait()
 		if n := len(s.arrivals()); n != 2 {
 			t.Errorf("%d arrived at once; %+v", n, w.counts())
@@ -382,7 +383,7 @@ func TestClockSetBack(t *testing.T) {
 func TestStoreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, with(http.StatusOK))
-		db, err := store.Open(t.TempDir())
+		db, err := store.Open(storetest.Dir(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -406,7 +407,7 @@ func TestStoreClosed(t *testing.T) {
 // Too many dead letters push out the oldest, and that is told.
 func TestMaxDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := openStore(t, t.TempDir())
+		db := storetest.Open(t, storetest.Dir(t))
 		s := serve(t, with(http.StatusOK))
 		gone := newWorld(t, db, s.dial, hook(t, "gone", local))
 		var notes []notify.Note
@@ -431,7 +432,7 @@ func TestCrowd(t *testing.T) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		}
-		w := newWorld(t, openStore(t, t.TempDir()), s.dial, hook(t, "one", local), hook(t, "two", local)).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), s.dial, hook(t, "one", local), hook(t, "two", local)).run()
 		done := make(chan struct{})
 		for g := range 8 {
 			go func() {
@@ -461,7 +462,7 @@ func TestCrowd(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	db := openStore(t, t.TempDir())
+	db := storetest.Open(t, storetest.Dir(t))
 	good := hook(t, "one", local)
 	for i, c := range []notify.Config{
 		{},

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion/notify"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/vault"
 )
 
@@ -71,7 +72,7 @@ func TestSignature(t *testing.T) {
 		secret string
 		key    []byte
 	}{{key, []byte(key)}, {"whsec_" + base64.StdEncoding.EncodeToString(raw), raw}} {
-		w := newWorld(t, openStore(t, t.TempDir()), nil, notify.Channel{Name: "one", Webhook: &notify.Webhook{From: secret(t, url+"/hook"), Secret: secret(t, c.secret), CA: ca}}).run()
+		w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, notify.Channel{Name: "one", Webhook: &notify.Webhook{From: secret(t, url+"/hook"), Secret: secret(t, c.secret), CA: ca}}).run()
 		before := time.Now().Unix()
 		w.put(asked(17))
 		a := <-got
@@ -96,7 +97,7 @@ func TestSignature(t *testing.T) {
 // returns how; the log and the counts must not tell what they must not.
 func outcome(t *testing.T, never string, channel notify.Channel) notify.Count {
 	t.Helper()
-	w := newWorld(t, openStore(t, t.TempDir()), nil, channel).run()
+	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, channel).run()
 	w.put(asked(17))
 	// Real time: nothing tells when an attempt has ended but the counts.
 	for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
@@ -282,7 +283,7 @@ func TestLinkLocal(t *testing.T) {
 func TestChat(t *testing.T) {
 	url, _, got := receiver(t, false, nil)
 	first, second := secret(t, url+"/first"), secret(t, url+"/second")
-	w := newWorld(t, openStore(t, t.TempDir()), nil,
+	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil,
 		notify.Channel{Name: "slack", Slack: &notify.Slack{URL: first}}, notify.Channel{Name: "teams", Teams: &notify.Teams{URL: second}}).run()
 	w.put(asked(17))
 	for range 2 {

@@ -60,20 +60,6 @@ func hook(t testing.TB, name, url string) notify.Channel {
 	return notify.Channel{Name: name, Webhook: &notify.Webhook{URL: url, Secret: secret(t, key)}}
 }
 
-func openStore(t testing.TB, dir string) *store.DB {
-	t.Helper()
-	db, err := store.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
-}
-
 // world is an outbox with what it logs. It runs until the test ends or stop.
 type world struct {
 	*notify.Outbox

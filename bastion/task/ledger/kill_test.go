@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/task"
 )
 
@@ -114,7 +115,7 @@ func child(dir string) error {
 // told is lost, nothing is sent twice, and where nobody knows whether a statement
 // ran, the task says so and stops.
 func TestKilled(t *testing.T) {
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	sent := map[string]int{}
 	told := map[string]bool{} // "done 7"
 	for range 20 {

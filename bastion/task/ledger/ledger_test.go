@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/task"
 )
 
@@ -33,7 +34,7 @@ var (
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{t: t}
-	w, err := newWorld(t.TempDir(), func(text string) error {
+	w, err := newWorld(storetest.Dir(t), func(text string) error {
 		d.sent = append(d.sent, text)
 		if d.during != nil {
 			return d.during(text)
