@@ -77,6 +77,10 @@ type Column struct {
 	// part of a value would keep a part of something else (reverse(email) ends in
 	// the name), so hidden values of such a column are redacted.
 	Derived bool
+	// Mixed says that some values are those of sources and others are not, or of other
+	// sources: pseudonyms would tell which of them are equal, and so whether a guess is
+	// right. Values are redacted instead.
+	Mixed bool
 	// Opaque names the functions (schema.name(types)) for whose sake alone Proven is
 	// false: trusting them all makes the column proven.
 	Opaque []string
@@ -177,7 +181,7 @@ func (r Rules) Kind(c Column) Kind {
 	for _, s := range c.Sources {
 		k = min(k, r.Source(s))
 	}
-	if c.Derived && k != Clear && k != Null {
+	if c.Derived && k != Clear && k != Null || c.Mixed && k == Pseudonym {
 		return Redact
 	}
 	return k

@@ -58,6 +58,9 @@ func told(i bastion.Intent, err error) string {
 		if o.Derived {
 			b.WriteString(" (computed)")
 		}
+		if o.Mixed {
+			b.WriteString(" (mixed)")
+		}
 		if !o.Proven {
 			b.WriteString(" UNPROVEN")
 		}

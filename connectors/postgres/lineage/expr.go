@@ -29,6 +29,10 @@ var (
 		json_object_keys json_populate_recordset json_to_recordset jsonb_array_elements jsonb_array_elements_text jsonb_each
 		jsonb_each_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz jsonb_populate_recordset jsonb_to_recordset
 		regexp_matches regexp_split_to_table string_to_table ts_debug ts_parse ts_stat ts_token_type`)
+	// gathering names aggregates whose result depends on the order of their input.
+	gathering = set(`array_agg string_agg any_value xmlagg json_agg json_agg_strict jsonb_agg jsonb_agg_strict json_object_agg
+		json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict jsonb_object_agg jsonb_object_agg_strict
+		jsonb_object_agg_unique jsonb_object_agg_unique_strict`)
 	// scalarSet names those of one column.
 	scalarSet = set(`generate_series generate_subscripts json_array_elements json_array_elements_text json_object_keys
 		jsonb_array_elements jsonb_array_elements_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz
@@ -91,11 +95,10 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 	case *pg.Node_AExpr:
 		return a.operation(x.AExpr, sc)
 	case *pg.Node_BoolExpr:
-		f := a.list(x.BoolExpr.Args, sc).computed()
-		if x.BoolExpr.Boolop != pg.BoolExprType_NOT_EXPR {
-			a.probe(f, false) // one side decides whether the other is computed
+		if x.BoolExpr.Boolop == pg.BoolExprType_NOT_EXPR {
+			return a.list(x.BoolExpr.Args, sc).computed()
 		}
-		return f
+		return a.lazily(x.BoolExpr.Args, sc).computed()
 	case *pg.Node_NullTest:
 		return a.expr(x.NullTest.Arg, sc).computed()
 	case *pg.Node_BooleanTest:
@@ -107,9 +110,13 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 	case *pg.Node_FuncCall:
 		return a.function(x.FuncCall, sc)
 	case *pg.Node_CoalesceExpr:
-		return a.list(x.CoalesceExpr.Args, sc)
+		return a.lazily(x.CoalesceExpr.Args, sc)
 	case *pg.Node_MinMaxExpr:
-		return a.list(x.MinMaxExpr.Args, sc)
+		var f flow
+		for i, n := range x.MinMaxExpr.Args {
+			f = a.beside(f, i == 0, n, sc)
+		}
+		return f
 	case *pg.Node_CaseExpr:
 		return a.choice(x.CaseExpr, sc)
 	case *pg.Node_SubLink:
@@ -136,6 +143,9 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 		*pg.Node_JsonFuncExpr, *pg.Node_JsonValueExpr, *pg.Node_ColumnDef, *pg.Node_JsonKeyValue, *pg.Node_JsonArgument:
 		f := a.children(childOf(n), sc).computed()
 		a.probe(f, false) // some of them may fail
+		if n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil {
+			a.gathers = append(a.gathers, f)
+		}
 		return f
 	}
 	a.refuse("the statement holds an expression that this bastion does not know")
@@ -245,17 +255,21 @@ func (a *analysis) missing(f flow) flow {
 
 // choice reads CASE: what decides flows in too.
 func (a *analysis) choice(c *pg.CaseExpr, sc *scope) flow {
-	decides := a.expr(c.Arg, sc)
-	f := a.expr(c.Defresult, sc)
-	for _, n := range c.Args {
+	decides, tame := a.expr(c.Arg, sc), true
+	var f flow
+	for i, n := range c.Args {
 		w := n.GetCaseWhen()
 		decides = decides.with(a.expr(w.GetExpr(), sc))
-		f = f.with(a.expr(w.GetResult(), sc))
+		f = a.beside(f, i == 0, w.GetResult(), sc)
+		tame = tame && a.tame(w.GetResult(), sc) && (i == 0 && c.Arg == nil || a.tame(w.GetExpr(), sc))
 	}
+	f = a.beside(f, false, c.Defresult, sc)
 	if c.Arg != nil {
 		decides = decides.with(a.operator([]string{"="}, decides))
 	}
-	a.probe(decides, false) // and decides what is computed at all
+	if !tame || !a.tame(c.Defresult, sc) {
+		a.probe(decides, false) // and decides what is computed at all
+	}
 	if decides.carries() {
 		f = f.with(decides.computed())
 	}
@@ -274,10 +288,11 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 	}
 	switch x.Kind {
 	case pg.A_Expr_Kind_AEXPR_NULLIF:
-		f = f.with(a.operator([]string{"="}, f))
-		a.probe(f, false)
-		return f.computed()
+		return f.with(a.operator([]string{"="}, f)).computed()
 	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN, pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		if f.carries() && !a.tame(x.Rexpr, sc) { // one bound decides whether the other is computed
+			a.probe(f, false)
+		}
 		return f.with(a.operator([]string{"<="}, f)).with(a.operator([]string{">="}, f)).computed()
 	case pg.A_Expr_Kind_AEXPR_SIMILAR, pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
 		if r.carries() {
@@ -290,6 +305,11 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 	}
 	f = f.with(a.operator(names, f))
 	if !totalOperators[last] || strings.Contains(last, "~") && r.carries() {
+		a.probe(f, false)
+	}
+	// The elements of a list, and those of rows, are compared up to the one that decides.
+	if f.carries() && (x.Kind == pg.A_Expr_Kind_AEXPR_IN || x.Lexpr.GetRowExpr() != nil || x.Rexpr.GetRowExpr() != nil) &&
+		!(a.tame(x.Lexpr, sc) && a.tame(x.Rexpr, sc)) {
 		a.probe(f, false)
 	}
 	return f.computed()
@@ -520,6 +540,9 @@ func (a *analysis) sublink(s *pg.SubLink, sc *scope) flow {
 		return a.flows(out).computed()
 	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK, pg.SubLinkType_ROWCOMPARE_SUBLINK, pg.SubLinkType_MULTIEXPR_SUBLINK:
 		f := test.with(a.flows(out))
+		if f.carries() && !a.tameQuery(s.Subselect, sc) {
+			a.probe(f, false) // the rows are compared up to the one that decides
+		}
 		names := stringsOf(s.OperName)
 		if len(names) == 0 {
 			names = []string{"="}
@@ -549,6 +572,7 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		given.names[i] = n.GetNamedArgExpr().GetName()
 		args = args.with(given.flows[i])
 	}
+	order := flow{}
 	for _, n := range c.AggOrder {
 		by := n.GetSortBy()
 		a.seen[by] = true
@@ -560,6 +584,7 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 			args = args.with(o)
 		} else {
 			args = args.with(o.computed())
+			order = order.with(o)
 		}
 	}
 	if c.AggFilter != nil {
@@ -568,12 +593,20 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		args = args.with(f.computed())
 	}
 	if c.Over != nil {
+		a.stores = true
 		f := a.window(c.Over, sc)
 		a.probe(f, false) // the rows may come in that order
 		args = args.with(f.computed())
 	}
 	if c.AggDistinct {
 		a.operator([]string{"="}, args)
+		order = order.with(args)
+	}
+	if order.carries() {
+		a.sorted = append(a.sorted, order)
+	}
+	if gathering[last] {
+		a.gathers = append(a.gathers, args)
 	}
 	n := len(c.Args)
 	if c.AggWithinGroup {
@@ -634,6 +667,12 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 	}
 	if rowsets[last] || !total[last] && !a.part(last, c.Args) {
 		a.probe(args, false)
+	} else {
+		for i := range given.flows {
+			if picky(last, i, len(given.flows), c.FuncVariadic) || last == "array_agg" && a.isArray(c.Args[i], sc) {
+				a.probe(given.flows[i], false)
+			}
+		}
 	}
 	if keeping[last] && len(c.Args) <= 1 {
 		return args, nil, false
@@ -653,6 +692,31 @@ func (a *analysis) part(function string, args []*pg.Node) bool {
 		}
 	}
 	return true
+}
+
+// picky reports whether a function that is total otherwise fails for some values of
+// its argument at place i of n.
+func picky(function string, i, n int, variadic bool) bool {
+	switch function {
+	case "date_trunc", "date_part", "extract": // a name of a field or of a time zone
+		return i != 1
+	case "split_part": // zero
+		return i == 2
+	case "nth_value": // zero and less
+		return i == 1
+	case "ntile":
+		return true
+	case "json_build_object", "jsonb_build_object": // keys that are NULL
+		return i%2 == 0 || variadic
+	}
+	return false
+}
+
+// isArray reports whether an expression is a column that holds arrays: some functions
+// fail where they differ in their sizes.
+func (a *analysis) isArray(n *pg.Node, sc *scope) bool {
+	c := n.GetColumnRef()
+	return c != nil && len(c.Fields) > 0 && c.Fields[len(c.Fields)-1].GetString_() != nil && strings.HasSuffix(a.typeOf(stringsOf(c.Fields), sc), "[]")
 }
 
 // pureCall reports whether a call may mean a pure function of pg_catalog.

@@ -21,6 +21,9 @@ type flow struct {
 	hidden bool
 	// argument: an argument of the function that is being read flows in.
 	argument bool
+	// mixed: some values are those of columns, and others are not of the same columns. A
+	// token that is equal for equal values would tell which of them are.
+	mixed bool
 }
 
 // opaque is the flow of what cannot be looked into.
@@ -32,8 +35,18 @@ func (f flow) with(g flow) flow {
 	f.unproven = f.unproven || g.unproven
 	f.hidden = f.hidden || g.hidden
 	f.argument = f.argument || g.argument
+	f.mixed = f.mixed || g.mixed
 	f.columns = union(f.columns, g.columns)
 	f.by = union(f.by, g.by)
+	return f
+}
+
+// mix joins two flows whose values stand beside each other: each value is of one or of
+// the other.
+func (f flow) mix(g flow) flow {
+	mixed := (len(f.columns) > 0 || len(g.columns) > 0) && !slices.Equal(f.columns, g.columns)
+	f = f.with(g)
+	f.mixed = f.mixed || mixed
 	return f
 }
 
@@ -68,6 +81,11 @@ func (f flow) computed() flow {
 	return f
 }
 
+// covers reports whether all columns that flow into g flow into f.
+func (f flow) covers(g flow) bool {
+	return !slices.ContainsFunc(g.columns, func(c string) bool { return !slices.Contains(f.columns, c) }) && (f.unproven || !g.hidden && len(g.by) == 0)
+}
+
 // straight reports whether the values are those of base columns, as they are.
 func (f flow) straight() bool {
 	return len(f.columns) > 0 && !f.derived && !f.unproven && len(f.by) == 0
@@ -84,7 +102,7 @@ func (f flow) constant() bool {
 }
 
 func (f flow) equal(g flow) bool {
-	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && f.argument == g.argument &&
+	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && f.argument == g.argument && f.mixed == g.mixed &&
 		len(f.columns) == len(g.columns) && len(f.by) == len(g.by)
 }
 

@@ -64,7 +64,7 @@ func TestOutputs(t *testing.T) {
 		"SELECT name::checked FROM customers":       {{Name: "name", Sources: []string{"public.customers.name"}, Derived: true}},
 		"SELECT x FROM other.customers":             {{Name: "x", Sources: []string{"other.customers.x"}, Proven: true}},
 		"WITH RECURSIVE r (a, b) AS (SELECT '', email FROM customers UNION ALL SELECT b, a FROM r) SELECT a FROM r": {
-			{Name: "a", Sources: []string{"public.customers.email"}, Proven: true}},
+			{Name: "a", Sources: []string{"public.customers.email"}, Proven: true, Mixed: true}},
 	} {
 		rd, err := r.Read(text, session)
 		if err != nil {

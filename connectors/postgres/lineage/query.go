@@ -36,6 +36,7 @@ func (a *analysis) with(w *pg.WithClause, up *scope) *scope {
 		return sc
 	}
 	a.seen[w] = true
+	a.stores = true
 	var all []*cte
 	for _, n := range w.Ctes {
 		e := n.GetCommonTableExpr()
@@ -96,7 +97,7 @@ func (a *analysis) common(e *pg.CommonTableExpr, c *cte, sc *scope, recursive bo
 		stable := !c.again || len(fields) == len(c.fields)
 		for i := range fields {
 			if c.again && i < len(c.fields) {
-				fields[i].flow = fields[i].flow.with(c.fields[i].flow)
+				fields[i].flow = fields[i].flow.mix(c.fields[i].flow)
 				stable = stable && fields[i].flow.equal(c.fields[i].flow)
 			}
 		}
@@ -166,6 +167,8 @@ func (a *analysis) selects(s *pg.SelectStmt, up *scope) answer {
 // plain reads a SELECT that is no set operation.
 func (a *analysis) plain(s *pg.SelectStmt, sc *scope) answer {
 	sc.items = a.from(s.FromClause, sc)
+	sorted, gathers := a.sorted, a.gathers
+	a.sorted, a.gathers = nil, nil
 	a.where(s.WhereClause, sc)
 	out := a.targets(s.TargetList, sc)
 	for _, n := range s.GroupClause {
@@ -183,7 +186,24 @@ func (a *analysis) plain(s *pg.SelectStmt, sc *scope) answer {
 		a.probe(a.byName(n, sc, out, true), false)
 	}
 	a.order_by(s.SortClause, sc, out)
+	a.presorted()
+	// An aggregate in a subquery may be one of the query around it.
+	a.sorted, a.gathers = append(sorted, a.sorted...), append(gathers, a.gathers...)
+	a.stores = a.stores || len(s.GroupClause)+len(s.WindowClause)+len(s.DistinctClause)+len(s.SortClause) > 0 || len(s.FromClause) > 1
 	return out
+}
+
+// presorted: where an aggregate takes its input in an order, or without repeats, others
+// of the query get theirs in the same order, and may show it.
+func (a *analysis) presorted() {
+	for _, s := range a.sorted {
+		for _, g := range a.gathers {
+			if !g.covers(s) {
+				a.probe(s, false)
+				break
+			}
+		}
+	}
 }
 
 // distinct: the number of rows tells which values are equal.
@@ -267,7 +287,7 @@ func (a *analysis) combine(s *pg.SelectStmt, sc *scope) answer {
 	if out.known {
 		out.fields = slices.Clone(l.fields)
 		for i := range out.fields {
-			out.fields[i].flow = out.fields[i].flow.with(r.fields[i].flow)
+			out.fields[i].flow = out.fields[i].flow.mix(r.fields[i].flow)
 		}
 	}
 	if !s.All || s.Op != pg.SetOperation_SETOP_UNION {
@@ -286,7 +306,7 @@ func (a *analysis) values(lists []*pg.Node, sc *scope) answer {
 			case i == 0:
 				out.fields = append(out.fields, field{name: columnName(j), flow: f})
 			case j < len(out.fields):
-				out.fields[j].flow = out.fields[j].flow.with(f)
+				out.fields[j].flow = out.fields[j].flow.mix(f)
 			}
 		}
 	}
@@ -314,12 +334,20 @@ func (a *analysis) targets(list []*pg.Node, sc *scope) answer {
 			out.fields = append(out.fields, fields...)
 			out.known = out.known && ok
 			a.spend(len(fields))
+			for i := range fields {
+				a.shown = a.shown.with(fields[i].flow)
+			}
 			if len(out.fields) > maxColumns {
 				a.refuse("the statement asks for more than %d columns", maxColumns)
 			}
 			continue
 		}
-		out.fields = append(out.fields, field{name: targetName(t), flow: a.expr(t.Val, sc)})
+		f := a.expr(t.Val, sc)
+		if f.derived {
+			a.sizes = a.sizes.with(f)
+		}
+		a.shown = a.shown.with(f)
+		out.fields = append(out.fields, field{name: targetName(t), flow: f})
 	}
 	return out
 }
@@ -747,6 +775,7 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 	}
 	defer func() { a.depth-- }()
 	a.seen[j] = true
+	a.stores = true
 	l := a.source(j.Larg, sc, left)
 	r := a.source(j.Rarg, sc, append(slices.Clone(left), l))
 	it := item{entries: append(slices.Clone(l.entries), r.entries...), loose: l.loose || r.loose}
@@ -769,7 +798,7 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 			lf.unproven, rf.unproven = true, true
 		}
 		a.compare(lf, rf, a.operator([]string{"="}, lf.with(rf)))
-		merged = append(merged, field{name: name, flow: lf.with(rf)})
+		merged = append(merged, field{name: name, flow: lf.mix(rf)})
 	}
 	rest := func(fields []field) {
 		for _, f := range fields {

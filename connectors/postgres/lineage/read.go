@@ -222,8 +222,16 @@ type analysis struct {
 	strict bool
 	// folded is what functions return that the planner may compute.
 	folded flow
-	depth  int
-	steps  int // of work so far, views and all
+	// sorted is by what aggregates sort their input, gathers what those return whose
+	// result depends on its order, of the query that is being read.
+	sorted, gathers []flow
+	// sizes is what flows into answers whose size EXPLAIN ANALYZE tells, as if it were
+	// computed; shown all that flows into answers. stores: rows are kept in memory,
+	// whose size it tells as well.
+	sizes, shown flow
+	stores       bool
+	depth        int
+	steps        int // of work so far, views and all
 	// touchesTarget: a column of what the statement changes was referred to.
 	touchesTarget bool
 }
@@ -289,7 +297,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	if out.known {
 		in.Outputs = make([]mask.Column, 0, len(out.fields))
 		for _, f := range out.fields {
-			c := mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven && len(f.flow.by) == 0, Derived: f.flow.derived}
+			c := mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven && len(f.flow.by) == 0, Derived: f.flow.derived, Mixed: f.flow.mixed}
 			if !f.flow.unproven {
 				c.Opaque = f.flow.by
 			}

@@ -170,11 +170,13 @@ func (a *analysis) explain(x *pg.ExplainStmt, rd *Reading) answer {
 	default:
 		a.query(x.Query, nil)
 	}
-	run := false
+	run, sizes := false, false
 	for _, n := range x.Options {
-		d := n.GetDefElem()
-		if d.GetDefname() == "analyze" {
+		switch d := n.GetDefElem(); d.GetDefname() {
+		case "analyze":
 			run = !off(d.Arg)
+		case "wal", "serialize":
+			sizes = sizes || !off(d.Arg) && !strings.EqualFold(optionText(d.Arg), "none")
 		}
 	}
 	if !run {
@@ -193,6 +195,15 @@ func (a *analysis) explain(x *pg.ExplainStmt, rd *Reading) answer {
 		}
 	}
 	f := a.folded // the planner may have computed a function and show its result
+	if run {      // how large rows are tells how long values are, and whether there are any
+		f = f.with(a.sizes)
+		switch {
+		case sizes && len(a.writes) > 0: // of whole rows
+			f = opaque
+		case sizes || a.stores:
+			f = f.with(a.shown.computed())
+		}
+	}
 	if a.effects {
 		f = f.with(opaque)
 	}

@@ -307,3 +307,19 @@ SELECT grouping(city), city FROM customers GROUP BY ROLLUP (city, country)
 SELECT sum(price) OVER w FROM products WINDOW w AS (PARTITION BY sku ORDER BY id)
 SELECT currval('customers_id_seq'), lastval()
 SELECT has_table_privilege('customers', 'select')
+
+SELECT count(DISTINCT email), array_agg(id) FROM customers
+
+SELECT array_agg(id ORDER BY salary), string_agg(name, ',') FROM employees
+
+SELECT count(DISTINCT email), count(*), array_agg(DISTINCT email) FROM customers
+
+SELECT iban FROM employees UNION ALL SELECT 'DE99'
+
+EXPLAIN (ANALYZE, SERIALIZE) SELECT email FROM customers
+
+EXPLAIN (ANALYZE) SELECT email FROM customers ORDER BY id
+
+EXPLAIN (ANALYZE) SELECT name FROM customers ORDER BY id
+
+SELECT split_part(name, 'x', length(email)), date_trunc(email, now()) FROM customers

@@ -151,3 +151,12 @@ SELECT count(*), sum(salary), avg(salary) FROM employees;
 SELECT c AS whole, c.id FROM customers c ORDER BY id LIMIT 2;
 SELECT id, row_to_json(c) AS j FROM customers c ORDER BY id LIMIT 2;
 SELECT id, coalesce(phone, 'none') AS x FROM customers ORDER BY id LIMIT 3;
+
+-- Masked values decide about constants. masked: contactable, contact, age, has_mail
+SELECT id, CASE WHEN email IS NULL AND phone IS NULL THEN 'no' ELSE 'yes' END AS contactable FROM customers WHERE id < 9;
+SELECT id, CASE WHEN email IS NULL THEN name ELSE email END AS contact FROM customers WHERE id < 9;
+SELECT id, email IS NOT NULL AND phone IS NOT NULL AS contactable FROM customers WHERE id < 9;
+SELECT id, nullif(email, '') AS contact, coalesce(phone, email, 'n/a') AS contactable FROM customers WHERE id < 9;
+SELECT id, CASE WHEN date_of_birth < '1970-01-01' THEN 'old' WHEN date_of_birth < '2000-01-01' THEN 'middle' ELSE 'young' END AS age FROM customers WHERE id < 9;
+SELECT c.id, c.email IN (SELECT email FROM employees) AS has_mail FROM customers c WHERE id < 9;
+SELECT country, count(DISTINCT email) AS contact, count(*), min(created_at) FROM customers GROUP BY country ORDER BY country;
