@@ -72,6 +72,24 @@ type Value struct {
 	Text string
 }
 
+// Trier is a connection that can try an operation: run it, look at what it did and
+// take it back, so that the target is as it was. A connection is made for one trial.
+type Trier interface {
+	Conn
+	// Look returns the text of an operation that reads what trying the one of a text
+	// would show of the target, so that policy can say whether the one who looks may
+	// read it; empty if there is nothing to show. An error says, in words for people,
+	// why the text is not to be tried: because something of it would stay, or because
+	// nobody knows whether it would.
+	Look(ctx context.Context, text string) (string, error)
+	// Try does the operation of a permit for trying, and takes it back whatever
+	// happens: also when ctx ends, the connection breaks or this process dies. before
+	// and after take rows as they are without and with it, those at the same place
+	// belonging together; nil ones are not to be read at all. The preview's rows are
+	// those that were touched. An error that is a *[TargetError] is the operation's own.
+	Try(ctx context.Context, p *Permit, before, after *Sink) (Preview, error)
+}
+
 // Proxy is a connector whose targets can be used by native clients, programs that
 // speak the target's own protocol. Its client half, Serve, meets the client and
 // never the target; its target half, [Stream], meets the target and never the
@@ -126,14 +144,6 @@ type Name struct {
 	Parent string // schema.table of a column
 	Name   string
 	Type   string // data type of a column
-}
-
-// Preview is what is known of an operation before it runs.
-type Preview struct {
-	// Rows is the target's estimate of the rows that the operation touches, -1 if unknown.
-	Rows int64 `json:"rows"`
-	// Note says what the preview is, and what it cannot know.
-	Note string `json:"note,omitempty"`
 }
 
 // Secrets fetches credentials. Run asks it after the decision, never before.

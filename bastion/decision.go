@@ -106,6 +106,9 @@ type Decision struct {
 	Fresh time.Duration
 	// OtherTeam: an approver must share no team with the requester.
 	OtherTeam bool
+	// Try: those who decide may have the operation tried before, which is run and taken
+	// back. See [Session.Try].
+	Try bool
 	// Estimate says that the answer depends on the number of rows that the operation
 	// touches, which the operation does not tell yet. Until it does, the rest of the
 	// decision is the strictest that may come of it.

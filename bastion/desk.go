@@ -159,6 +159,15 @@ func (s *Session) Request(ctx context.Context, id uint64) (Request, error) {
 	return s.c.Approvals.Request(ctx, who, id)
 }
 
+// Past counts what became of earlier requests like one.
+func (s *Session) Past(ctx context.Context, id uint64) (Past, error) {
+	who, err := s.current(ctx)
+	if err != nil {
+		return Past{}, err
+	}
+	return s.c.Approvals.Past(ctx, who, id)
+}
+
 // Vote casts the person's vote.
 func (s *Session) Vote(ctx context.Context, id uint64, v Verdict, reason string) (Request, error) {
 	who, err := s.current(ctx)

@@ -49,26 +49,11 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("this needs a sign-in less than %s old; sign in again", strings.TrimSuffix(e.Max.String(), "0s"))
 }
 
-// NotApprovedError says how a request ended without approval.
+// NotApprovedError says how a request ended without approval, or that its approval is
+// no more.
 type NotApprovedError struct{ Request Request }
 
-func (e *NotApprovedError) Error() string {
-	r := e.Request
-	switch r.State {
-	case Denied:
-		for _, v := range r.Votes {
-			if v.Verdict == VoteDeny {
-				return fmt.Sprintf("request %d was denied by %s: %s", r.ID, VisibleLine(v.Who.Name), Visible(v.Reason))
-			}
-		}
-		return fmt.Sprintf("request %d was denied", r.ID)
-	case Expired:
-		return fmt.Sprintf("request %d was not approved in time; ask again", r.ID)
-	case Withdrawn:
-		return fmt.Sprintf("request %d was withdrawn", r.ID)
-	}
-	return fmt.Sprintf("request %d is %s", r.ID, r.State)
-}
+func (e *NotApprovedError) Error() string { return e.Request.End() }
 
 // ParseError says why a text could not be read. It speaks of the person's own text.
 type ParseError struct {

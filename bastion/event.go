@@ -30,6 +30,7 @@ const (
 	EventRevoke    EventKind = "revoke"  // a person may not come in any more
 	EventRestore   EventKind = "restore" // a person may come in again
 	EventTask      EventKind = "task"    // something became of a task
+	EventTry       EventKind = "try"     // an approver has an operation run and taken back: first with Effect, when it is over without
 )
 
 // Event is one line of the proof of what happened. It never holds target data.

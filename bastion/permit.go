@@ -15,6 +15,9 @@ const (
 	ForDo
 	// ForPrepare lets a target look at a text without running it.
 	ForPrepare
+	// ForTry lets a target do an operation that is taken back. The operation's request
+	// need not be approved, and is not used.
+	ForTry
 )
 
 // ErrPermit is returned for a permit that is zero, used, or for another purpose.

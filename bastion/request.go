@@ -2,6 +2,8 @@ package bastion
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -80,11 +82,15 @@ type Request struct {
 	Created  time.Time     `json:"created"`
 	Expires  time.Time     `json:"expires"` // end of waiting; of use, once approved
 	Ended    time.Time     `json:"ended,omitzero"`
+	EndedBy  string        `json:"ended_by,omitempty"`  // name of who withdrew or revoked it
+	EndedFor string        `json:"ended_for,omitempty"` // why it was revoked, or no longer counted
 	Votes    []Vote        `json:"votes,omitempty"`
 	// Access is what a request for access asks for; nil for other kinds.
 	Access *AccessAsked `json:"access,omitempty"`
 	// OtherTeam: an approver must share no team with the requester.
 	OtherTeam bool `json:"other_team,omitempty"`
+	// Try: policy lets those who decide have it tried.
+	Try bool `json:"try,omitempty"`
 	// Seen is who of those that can decide has looked at it, oldest first.
 	Seen []Seen `json:"seen,omitempty"`
 	// Approvers are the names of people known to be able to approve. It is filled
@@ -92,6 +98,51 @@ type Request struct {
 	Approvers []string `json:"approvers,omitempty"`
 	// Yours reports that the reader may vote on it. It is filled in for the reader.
 	Yours bool `json:"yours"`
+}
+
+// End says how the request ended, and what whoever asked can do next. Of one that has
+// not ended it says that.
+func (r Request) End() string {
+	name := fmt.Sprintf("request %d", r.ID)
+	by, because := "", ""
+	if r.EndedBy != "" {
+		by = " by " + VisibleLine(r.EndedBy)
+	}
+	if r.EndedFor != "" {
+		because = ": " + VisibleLine(r.EndedFor)
+	}
+	denied, against := "", false
+	for _, v := range r.Votes {
+		if against = v.Verdict == VoteDeny; against {
+			denied = fmt.Sprintf(" by %s: %s", VisibleLine(v.Who.Name), VisibleLine(v.Reason))
+			break
+		}
+	}
+	switch {
+	case r.State == Denied:
+		return name + " was denied" + denied + "; change it, then ask again"
+	case r.State == Expired && because != "":
+		return name + " was approved, but counts no more" + because + "; ask again"
+	case r.State == Expired:
+		return name + " was not approved in time; ask again, and tell those who can approve"
+	case r.State == Withdrawn:
+		return name + " was withdrawn" + by + "; ask again if it is still needed"
+	case r.State == Revoked && against:
+		return name + " was approved, and then taken back" + denied + "; talk to them before you ask again"
+	case r.State == Revoked:
+		return name + " was approved, and then revoked" + by + because + "; ask again if it is still needed"
+	case r.State == Used:
+		return name + " was approved and has been used; ask again to do the same once more"
+	case r.State == Closed && against:
+		return fmt.Sprintf("review %d was closed%s; something was found to be wrong, so talk to them", r.ID, denied)
+	case r.State == Closed:
+		return fmt.Sprintf("review %d was closed and found all in order; nothing is left to do", r.ID)
+	case r.State == Approved:
+		return name + " is approved and can be used"
+	case r.State == Pending:
+		return name + " still waits for approval"
+	}
+	return fmt.Sprintf("%s is %s", name, r.State)
 }
 
 // Seen is a look at a request by somebody who can decide it.
@@ -160,6 +211,52 @@ type Question struct {
 	known *Preview // from deciding, if that took one
 }
 
+// Past is what became of earlier requests like one, for those who look at it. Reviews
+// do not count, and beside a review stands the past of what it looks at.
+type Past struct {
+	Person Tally `json:"person"` // all that the requester asked for
+	Target Tally `json:"target"` // all that was asked for on the target
+	Shape  Tally `json:"shape"`  // by anybody, of the same shape: target, verb and resources, or target and bundle
+	Same   Tally `json:"same"`   // by the requester, of the same shape
+}
+
+// Tally counts requests that have ended.
+type Tally struct {
+	Total     int `json:"total"`
+	Approved  int `json:"approved"` // were approved at some time, however they ended
+	Emergency int `json:"emergency"`
+
+	// How they ended; the sum of these is Total.
+	Used      int `json:"used"`
+	Denied    int `json:"denied"`
+	Expired   int `json:"expired"` // approved ones among them were not used, or access that came to its end
+	Withdrawn int `json:"withdrawn"`
+	Revoked   int `json:"revoked"`
+	Closed    int `json:"closed"`
+
+	Last time.Time `json:"last,omitzero"` // when the latest one ended
+}
+
+// String says the tally in words: "7 before: 5 used, 2 denied".
+func (t Tally) String() string {
+	if t.Total == 0 {
+		return "none before"
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{t.Used, "used"}, {t.Denied, "denied"}, {t.Expired, "expired"}, {t.Withdrawn, "withdrawn"}, {t.Revoked, "revoked"}, {t.Closed, "closed"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
+		}
+	}
+	if t.Emergency > 0 {
+		parts = append(parts, fmt.Sprintf("of these %d in an emergency", t.Emergency))
+	}
+	return fmt.Sprintf("%d before: %s", t.Total, strings.Join(parts, ", "))
+}
+
 // RequestFilter chooses requests.
 type RequestFilter struct {
 	Open bool // only those that are pending or approved
@@ -208,6 +305,12 @@ type Approvals interface {
 	// Grants are what the identity has been granted and may use at this moment. It
 	// is asked before each operation, and is quick.
 	Grants(ctx context.Context, who Identity) ([]Grant, error)
+	// Trial is what it takes to try what a request asks for. It is for those who may
+	// vote on it, while they may.
+	Trial(ctx context.Context, who Identity, id uint64) (Trial, error)
+	// Past counts what became of earlier requests like one that the reader may see.
+	// However many there were, it is quick.
+	Past(ctx context.Context, who Identity, id uint64) (Past, error)
 	// Revoke ends access that was granted, at once: one's own, or what one could
 	// have decided.
 	Revoke(ctx context.Context, b Ballot) (Request, error)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -63,6 +64,7 @@ type Session struct {
 	end      context.CancelCauseFunc
 
 	warnings chan string // the newest that nobody has read
+	trying   atomic.Bool // a preview is being made
 
 	mu    sync.Mutex // guards what follows
 	who   Identity

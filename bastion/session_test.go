@@ -27,6 +27,7 @@ type world struct {
 	decide   func(bastion.Identity, bastion.Operation) bastion.Decision
 	current  func(bastion.Identity) (bastion.Identity, error)
 	settings string
+	probes   []bastion.Probe // of every text
 	answer   func(*bastion.Sink) error
 	recorder func(string) error // fails a write by what it is
 	approve  func(context.Context) error
@@ -138,7 +139,7 @@ func (c conn) Parse(_ context.Context, text string) (bastion.Intent, error) {
 	return bastion.Intent{
 		Verb: bastion.Verb(verb), Actions: []bastion.Action{{Verb: bastion.Verb(verb), Resource: "public.t"}},
 		Outputs:  []mask.Column{{Name: "id", Proven: true, Sources: []string{"public.t.id"}}, {Name: "email", Proven: true, Sources: []string{"public.t.email"}}},
-		Settings: c.settings,
+		Settings: c.settings, Probes: c.probes,
 	}, nil
 }
 func (c conn) Preview(_ context.Context, p *bastion.Permit) (bastion.Preview, error) {

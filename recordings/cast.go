@@ -158,7 +158,7 @@ func (c *caster) value(v any) error {
 func (c *caster) marker(e bastion.Event) error {
 	switch e.Kind {
 	case bastion.EventDecision, bastion.EventUnread, bastion.EventRequest, bastion.EventVote, bastion.EventUse,
-		bastion.EventWithdrawn, bastion.EventExpired, bastion.EventResult, bastion.EventRefused, bastion.EventAlarm:
+		bastion.EventWithdrawn, bastion.EventExpired, bastion.EventResult, bastion.EventRefused, bastion.EventAlarm, bastion.EventTry, bastion.EventRevoke:
 	default:
 		return nil
 	}

@@ -71,7 +71,7 @@ func statement(e bastion.Event) bool {
 		return false
 	}
 	switch e.Kind {
-	case bastion.EventDecision, bastion.EventUnread, bastion.EventVote:
+	case bastion.EventDecision, bastion.EventUnread, bastion.EventVote, bastion.EventTry, bastion.EventPrepare:
 		return true
 	}
 	return false
@@ -122,10 +122,37 @@ func sentence(e bastion.Event) string {
 		s = request + " filed for " + e.Target + because(e.Reason)
 	case bastion.EventVote:
 		s = "vote on " + request
-		if e.Effect != "" {
+		switch {
+		case e.Verb == "review" && e.Effect == string(bastion.VoteApprove):
+			s = fmt.Sprintf("review %d: all in order", e.Request)
+		case e.Verb == "review" && e.Effect == string(bastion.VoteDeny):
+			s = fmt.Sprintf("review %d: something was wrong", e.Request)
+		case e.Effect != "":
 			s += ", " + e.Effect
 		}
 		s += " by " + strings.Join(by, ", ") + because(e.Reason)
+	case bastion.EventTry:
+		s = request + ": the " + string(e.Verb) + " on " + e.Target
+		switch took := e.Took.Round(10 * time.Microsecond).String(); {
+		case e.Effect != "":
+			s += " is run to be taken back, as a preview"
+		case e.Error != "":
+			s += " changed nothing: the preview failed after " + took + because(e.Error)
+		default:
+			s += fmt.Sprintf(" was run and taken back in %s, %d rows", took, e.Rows)
+		}
+	case bastion.EventRevoke:
+		if e.Request == 0 {
+			s = "taken away: " + e.Text + ", by " + strings.Join(by, ", ") + because(e.Reason)
+			break
+		}
+		s = request + " revoked by " + strings.Join(by, ", ") + because(e.Reason)
+	case bastion.EventRestore:
+		s = "given back: " + e.Text + ", by " + strings.Join(by, ", ")
+	case bastion.EventUnbind:
+		s = "taken away: " + e.Text + ", by " + strings.Join(by, ", ")
+	case bastion.EventPrepare:
+		s = "a text was prepared on " + e.Target + ", without running it" + because(e.Error)
 	case bastion.EventUse:
 		s = request + " used"
 		if len(e.By) > 0 {
@@ -134,7 +161,7 @@ func sentence(e bastion.Event) string {
 	case bastion.EventWithdrawn:
 		s = request + " withdrawn" + because(e.Reason)
 	case bastion.EventExpired:
-		s = request + " expired"
+		s = request + " expired" + because(e.Reason)
 	case bastion.EventResult:
 		s = result(e)
 	case bastion.EventReplay:

@@ -731,6 +731,14 @@ func eventWord(e bastion.Event) string {
 			return "failed"
 		}
 		return "done"
+	case bastion.EventTry:
+		switch {
+		case e.Error != "":
+			return "untried"
+		case e.Effect == "":
+			return "undone"
+		}
+		return "try"
 	case bastion.EventStart:
 		return "start"
 	case bastion.EventEnd:
@@ -743,7 +751,7 @@ func eventWord(e bastion.Event) string {
 func eventText(e bastion.Event) string {
 	text := clean(strings.Join(strings.Fields(e.Text), " "))
 	switch {
-	case e.Kind == bastion.EventVote || e.Kind == bastion.EventRequest || e.Kind == bastion.EventUse || e.Kind == bastion.EventWithdrawn || e.Kind == bastion.EventExpired:
+	case e.Kind == bastion.EventVote || e.Kind == bastion.EventRequest || e.Kind == bastion.EventUse || e.Kind == bastion.EventWithdrawn || e.Kind == bastion.EventExpired || e.Kind == bastion.EventRevoke && e.Request != 0:
 		s := fmt.Sprintf("request %d", e.Request)
 		if len(e.By) > 0 {
 			s += " by " + clean(strings.Join(e.By, ", "))
@@ -766,7 +774,7 @@ func eventFacts(e bastion.Event) []string {
 	if e.Rule != "" && e.Kind != bastion.EventResult {
 		add("rule %s", e.Rule)
 	}
-	if e.Kind == bastion.EventResult {
+	if e.Kind == bastion.EventResult || e.Kind == bastion.EventTry && e.Effect == "" {
 		if e.Error == "" {
 			add("%s", count(int(e.Rows), "row"))
 		}

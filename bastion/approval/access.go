@@ -221,7 +221,7 @@ func (s *Service) Revoke(ctx context.Context, b bastion.Ballot) (bastion.Request
 				return &refusal{notFound(b.Request)}
 			}
 			by := author{b.Who, b.Origin, b.Session}
-			after, err := next(r, action{act: revoke}, known.revoking(r, b.Who, roles, w.now))
+			after, err := next(r, action{act: revoke, by: b.Who.Name, why: b.Reason}, known.revoking(r, b.Who, roles, w.now))
 			if err != nil {
 				return w.refuse(r, by, err)
 			}

@@ -206,8 +206,8 @@ func question(q bastion.Question) (record, error) {
 		Target: q.Op.Target().Name, Verb: i.Verb, Actions: i.Actions,
 		Text: q.Op.Text(), Params: slices.Clone(q.Op.Params().Shown), Digest: q.Op.Digest(), Settings: i.Settings, Summary: i.Summary,
 		Rule: q.Decision.Rule, Needs: slices.Clone(q.Decision.Needs), Holds: max(0, q.Decision.Holds),
-		Reason: q.Reason, Preview: q.Preview, OtherTeam: q.Decision.OtherTeam,
-	}}
+		Reason: q.Reason, Preview: q.Preview, OtherTeam: q.Decision.OtherTeam, Try: q.Decision.Try,
+	}, Bound: slices.Clone(q.Op.Params().Bytes)}
 	if rec := q.Op.Recorded(); rec != r.Text {
 		r.Recorded = rec
 	}
@@ -406,7 +406,7 @@ func (w *work) unused(r record, by author, err error) error {
 	var gone *lapseError
 	switch {
 	case errors.As(err, &gone):
-		after, lerr := next(r, action{act: lapse}, facts{now: w.now})
+		after, lerr := next(r, action{act: lapse, why: gone.why}, facts{now: w.now})
 		if lerr != nil {
 			return lerr
 		}
@@ -438,9 +438,9 @@ func (s *Service) Withdraw(ctx context.Context, who bastion.Identity, id uint64)
 		if !own(r, who) {
 			return &refusal{fmt.Errorf("request %d is not yours, so you cannot withdraw it", id)}
 		}
-		a, e, note := action{act: withdraw}, bastion.Event{Kind: bastion.EventWithdrawn}, NoteWithdrawn
+		a, e, note := action{act: withdraw, by: who.Name}, bastion.Event{Kind: bastion.EventWithdrawn}, NoteWithdrawn
 		if r.lasting() {
-			a, e, note = action{act: revoke}, bastion.Event{Kind: bastion.EventRevoke, Text: r.recorded(), Rule: r.Rule}, NoteRevoked
+			a, e, note = action{act: revoke, by: who.Name}, bastion.Event{Kind: bastion.EventRevoke, Text: r.recorded(), Rule: r.Rule}, NoteRevoked
 		}
 		if r, err = next(r, a, facts{now: w.now, asker: r.Who.Equal(who), owner: r.Who.Person() == who.ID()}); err != nil {
 			return &refusal{err}

@@ -78,7 +78,7 @@ func BenchmarkLists(b *testing.B) {
 	one := w.file(ask(alice, plan("update beside"), need(1, "reviewer")))
 	b.Run("beside", func(b *testing.B) {
 		for b.Loop() {
-			if h, err := w.History(b.Context(), rita, one.ID); err != nil || h.Shape.Total != *past {
+			if h, err := w.Past(b.Context(), rita, one.ID); err != nil || h.Shape.Total != *past {
 				b.Fatal(h, err)
 			}
 		}

@@ -187,7 +187,7 @@ func (s *Service) lapse(ctx context.Context, r record, who bastion.Identity) err
 			if why == "" {
 				return nil
 			}
-			after, err := next(r, action{act: lapse}, facts{now: w.now})
+			after, err := next(r, action{act: lapse, why: why}, facts{now: w.now})
 			if err != nil {
 				return err
 			}

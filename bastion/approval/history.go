@@ -6,40 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/store"
 )
 
-// History is what became of earlier requests like one, for those who look at it.
-// Reviews do not count, and beside a review stands the history of what it looks at.
-type History struct {
-	Person Tally `json:"person"` // all that the requester asked for
-	Target Tally `json:"target"` // all that was asked for on the target
-	Shape  Tally `json:"shape"`  // by anybody, of the same shape: target, verb and resources, or target and bundle
-	Same   Tally `json:"same"`   // by the requester, of the same shape
-}
-
-// Tally counts requests that have ended.
-type Tally struct {
-	Total     int `json:"total"`
-	Approved  int `json:"approved"` // were approved at some time, however they ended
-	Emergency int `json:"emergency"`
-
-	// How they ended; the sum of these is Total.
-	Used      int `json:"used"`
-	Denied    int `json:"denied"`
-	Expired   int `json:"expired"` // approved ones among them were not used, or access that came to its end
-	Withdrawn int `json:"withdrawn"`
-	Revoked   int `json:"revoked"`
-	Closed    int `json:"closed"`
-
-	Last time.Time `json:"last,omitzero"` // when the latest one ended
-}
-
 // add counts a request that has ended.
-func (t *Tally) add(r record) {
+func add(t *bastion.Tally, r record) {
 	t.Total++
 	if !r.Granted.IsZero() {
 		t.Approved++
@@ -64,9 +37,9 @@ func (t *Tally) add(r record) {
 	t.Last = r.Ended
 }
 
-// History counts what became of earlier requests like one that the reader may see.
-// It reads four counts, however many requests there were.
-func (s *Service) History(ctx context.Context, who bastion.Identity, id uint64) (h History, err error) {
+// Past counts what became of earlier requests like one that the reader may see. It
+// reads four counts, however many requests there were.
+func (s *Service) Past(ctx context.Context, who bastion.Identity, id uint64) (h bastion.Past, err error) {
 	held := s.c.Roles(who)
 	err = s.read(ctx, func(v *view) error {
 		r, err := v.record(id)
@@ -77,7 +50,7 @@ func (s *Service) History(ctx context.Context, who bastion.Identity, id uint64) 
 			return notFound(id)
 		}
 		places := r.past()
-		for i, t := range []*Tally{&h.Person, &h.Target, &h.Shape, &h.Same} {
+		for i, t := range []*bastion.Tally{&h.Person, &h.Target, &h.Shape, &h.Same} {
 			if *t, err = tallied(v.tx, places[i]); err != nil {
 				return err
 			}
@@ -110,7 +83,7 @@ func (r record) shape() string {
 	return digest(parts...)
 }
 
-func tallied(tx store.Tx, place subject) (t Tally, err error) {
+func tallied(tx store.Tx, place subject) (t bastion.Tally, err error) {
 	b := tx.Get(pastBucket, place[:])
 	if b == nil {
 		return t, nil
@@ -131,7 +104,7 @@ func remember(tx store.Tx, r record) error {
 		if err != nil {
 			return err
 		}
-		t.add(r)
+		add(&t, r)
 		b, err := json.Marshal(t)
 		if err != nil {
 			return fmt.Errorf("counting requests: %w", err)

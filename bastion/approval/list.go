@@ -3,6 +3,7 @@ package approval
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -137,6 +138,34 @@ func (s *Service) Request(ctx context.Context, who bastion.Identity, id uint64) 
 		}
 	}
 	return s.shown([]record{r}, who)[0], nil
+}
+
+// Trial is what it takes to try what a request asks for: of one for an operation that
+// waits for the reader's vote.
+func (s *Service) Trial(ctx context.Context, who bastion.Identity, id uint64) (bastion.Trial, error) {
+	r, err := s.one(ctx, id)
+	if err != nil {
+		return bastion.Trial{}, err
+	}
+	held := s.c.Roles(who)
+	switch {
+	case !visible(r, who, held):
+		return bastion.Trial{}, notFound(id)
+	case !r.State.Open():
+		return bastion.Trial{}, ended(r)
+	case r.Kind != bastion.KindOperation:
+		return bastion.Trial{}, fmt.Errorf("request %d is for %s, and only an operation can be tried", id, r.Kind)
+	case !s.crowd(r.OtherTeam, r).canVote(r, who, approving(held)):
+		return bastion.Trial{}, fmt.Errorf("request %d does not wait for your vote, and only those who still decide about it can have it tried", id)
+	}
+	asker, ok := s.c.Known(r.Who.ID())
+	if !ok {
+		return bastion.Trial{}, fmt.Errorf("%s, who asked for it, may not come in any more, so request %d is not tried", bastion.VisibleLine(r.Who.Name), id)
+	}
+	if asker.Grants, err = s.Grants(ctx, asker); err != nil {
+		return bastion.Trial{}, err
+	}
+	return bastion.Trial{Request: r.Request, Asker: asker, Params: bastion.Params{Bytes: slices.Clone(r.Bound), Shown: slices.Clone(r.Params)}, Recorded: r.recorded()}, nil
 }
 
 // seen notes that somebody who decides a request has read it.

@@ -33,6 +33,8 @@ type action struct {
 	act    act
 	vote   bastion.Vote  // of approve, deny and comment, and of see who and when
 	within time.Duration // of file: how long the request waits
+	by     string        // of withdraw and revoke: the author's name
+	why    string        // of revoke, expire and lapse
 }
 
 // facts are what the machine needs to know of the world. The zero facts
@@ -202,6 +204,9 @@ func next(r record, a action, f facts) (record, error) {
 		if !due {
 			return r, errOnTime
 		}
+		if r.State == bastion.Approved {
+			r.EndedFor = a.why
+		}
 		r.end(bastion.Expired, f.now)
 		return r, nil
 	case lapse:
@@ -209,6 +214,7 @@ func next(r record, a action, f facts) (record, error) {
 			return r, errNoLapse
 		}
 		r.end(bastion.Expired, f.now)
+		r.EndedFor = a.why
 		return r, nil
 	case withdraw:
 		if !f.asker && !f.owner {
@@ -218,6 +224,7 @@ func next(r record, a action, f facts) (record, error) {
 			return r, fmt.Errorf("request %d cannot be withdrawn any more", r.ID)
 		}
 		r.end(bastion.Withdrawn, f.now)
+		r.EndedBy = a.by
 		return r, nil
 	case revoke:
 		switch {
@@ -225,6 +232,7 @@ func next(r record, a action, f facts) (record, error) {
 			return r, fmt.Errorf("request %d gives nothing that could be revoked", r.ID)
 		case f.asker || f.owner || f.decides():
 			r.end(bastion.Revoked, f.now)
+			r.EndedBy, r.EndedFor = a.by, a.why
 			return r, nil
 		case f.may && f.apart:
 			return r, errTeam
@@ -333,7 +341,7 @@ func used(r record, f facts) (record, error) {
 // end ends the request. From then on only the text that is fit to be recorded
 // is kept: an approver had to see the secret in a text, history has not.
 func (r *record) end(s bastion.RequestState, now time.Time) {
-	r.State, r.Ended = s, now
+	r.State, r.Ended, r.Bound = s, now, nil
 	if r.Recorded != "" {
 		r.Text, r.Recorded = r.Recorded, ""
 	}

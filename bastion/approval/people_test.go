@@ -266,26 +266,26 @@ func TestHistory(t *testing.T) {
 	end := w.clock()
 	use(ben, 5)
 	r := w.file(ask(alice, plan(number(6)), need(1, "reviewer")))
-	want := approval.History{
-		Person: approval.Tally{Total: 6, Approved: 4, Emergency: 1, Used: 2, Denied: 1, Expired: 2, Withdrawn: 1, Last: end},
-		Target: approval.Tally{Total: 9, Approved: 6, Emergency: 1, Used: 4, Denied: 1, Expired: 3, Withdrawn: 1, Last: end},
-		Shape:  approval.Tally{Total: 5, Approved: 4, Used: 4, Denied: 1, Last: end},
-		Same:   approval.Tally{Total: 3, Approved: 2, Used: 2, Denied: 1, Last: start},
+	want := bastion.Past{
+		Person: bastion.Tally{Total: 6, Approved: 4, Emergency: 1, Used: 2, Denied: 1, Expired: 2, Withdrawn: 1, Last: end},
+		Target: bastion.Tally{Total: 9, Approved: 6, Emergency: 1, Used: 4, Denied: 1, Expired: 3, Withdrawn: 1, Last: end},
+		Shape:  bastion.Tally{Total: 5, Approved: 4, Used: 4, Denied: 1, Last: end},
+		Same:   bastion.Tally{Total: 3, Approved: 2, Used: 2, Denied: 1, Last: start},
 	}
 	for _, who := range []bastion.Identity{rita, alice, axel} {
-		got, err := w.History(t.Context(), who, r.ID)
+		got, err := w.Past(t.Context(), who, r.ID)
 		if d := cmp.Diff(want, got); err != nil || d != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", who.Name, err, d)
 		}
 	}
-	if got, err := w.History(t.Context(), omar, r.ID); err == nil {
+	if got, err := w.Past(t.Context(), omar, r.ID); err == nil {
 		t.Errorf("omar reads %+v", got)
 	}
-	if got, err := w.History(t.Context(), rita, 9); err != nil || got.Same.Total != 1 || got.Same.Emergency != 1 { // beside the review
+	if got, err := w.Past(t.Context(), rita, 9); err != nil || got.Same.Total != 1 || got.Same.Emergency != 1 { // beside the review
 		t.Errorf("beside the review: %+v, %v", got, err)
 	}
 	w.approves(rita, 9)
-	if got, err := w.History(t.Context(), rita, r.ID); err != nil || got != want { // the review is no request of alice's
+	if got, err := w.Past(t.Context(), rita, r.ID); err != nil || got != want { // the review is no request of alice's
 		t.Errorf("after the review: %+v, %v", got, err)
 	}
 }

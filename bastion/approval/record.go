@@ -31,14 +31,16 @@ const (
 type record struct {
 	bastion.Request
 	// Recorded is the text without its secrets, where it has any.
-	Recorded string    `json:"recorded,omitempty"`
-	Granted  time.Time `json:"granted,omitzero"` // when it was approved
-	Uses     int       `json:"uses,omitempty"`
-	SeenBy   []string  `json:"seen_by,omitempty"` // the IDs of Seen
-	Warned   bool      `json:"warned,omitempty"`  // that access will end soon
-	Review   uint64    `json:"review,omitempty"`  // of an emergency: the request that looks at it
-	Of       uint64    `json:"of,omitempty"`      // of a review: what it looks at
-	Task     uint64    `json:"task,omitempty"`    // of a task: its number
+	Recorded string `json:"recorded,omitempty"`
+	// Bound is the parameters as the target gets them, while the request is open.
+	Bound   []byte    `json:"bound,omitempty"`
+	Granted time.Time `json:"granted,omitzero"` // when it was approved
+	Uses    int       `json:"uses,omitempty"`
+	SeenBy  []string  `json:"seen_by,omitempty"` // the IDs of Seen
+	Warned  bool      `json:"warned,omitempty"`  // that access will end soon
+	Review  uint64    `json:"review,omitempty"`  // of an emergency: the request that looks at it
+	Of      uint64    `json:"of,omitempty"`      // of a review: what it looks at
+	Task    uint64    `json:"task,omitempty"`    // of a task: its number
 	// Apart are people besides the requester who cannot vote on it.
 	Apart []bastion.Identity `json:"apart,omitempty"`
 	Wake  time.Time          `json:"wake,omitzero"` // where it stands in dueBucket

@@ -80,9 +80,9 @@ func (w *work) record(id uint64) (record, error) {
 	}
 	why := "not approved in time"
 	if r.State == bastion.Approved {
-		why = "approved, and its time is over"
+		why = "it was approved, and its time is over"
 	}
-	if r, err = next(r, action{act: expire}, facts{now: w.now}); err != nil {
+	if r, err = next(r, action{act: expire, why: why}, facts{now: w.now}); err != nil {
 		return record{}, err
 	}
 	return r, w.keep(r, author{}, bastion.Event{Kind: bastion.EventExpired, Reason: why}, NoteExpired)

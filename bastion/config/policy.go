@@ -196,6 +196,7 @@ func (r *reader) rule(n ast.Node) policy.Rule {
 		"other_team": func(n ast.Node) { l.OtherTeam = r.flag(n, "other_team") },
 		"within":     func(n ast.Node) { l.Within = r.span(n, "within") },
 		"holds":      func(n ast.Node) { l.Holds = r.span(n, "holds") },
+		"preview":    func(n ast.Node) { l.Preview = r.word(n, "preview") },
 	})
 	return l
 }

@@ -438,6 +438,9 @@ func (k *checker) checkRule(r Rule, known []string) {
 		if len(r.Approvals) > 0 {
 			k.Add(r.Approvals[0].Pos, "only a rule with effect: ask has approvals")
 		}
+		if r.Preview.Text != "" {
+			k.Add(r.Preview.Pos, "only a rule with effect: ask has preview")
+		}
 		if r.OtherTeam {
 			k.Add(r.Name.Pos, "only a rule with effect: ask has other_team")
 		}
@@ -536,9 +539,18 @@ func (k *checker) checkAsk(r Rule) {
 	if r.Holds.D < 0 {
 		k.Add(r.Holds.Pos, "holds must not be negative; 0 means that an approval is used once")
 	}
+	if p := r.Preview; p.Text != "" && p.Text != previewRun && p.Text != previewEstimate {
+		k.Add(p.Pos, "%s", Unknown("preview", p.Text, []string{previewEstimate, previewRun}))
+	}
 	k.checkOtherTeam(r.OtherTeam, r.Name.Pos)
 	k.checkApprovals(r.Approvals, bastion.Approve)
 }
+
+// What those who decide about an operation get to see of what it would do.
+const (
+	previewEstimate = "estimate" // what the target's planner expects
+	previewRun      = "run"      // if they want, what comes of running it and taking it back
+)
 
 // checkApprovals checks that what a rule, a label or access takes can be given, by
 // roles with one of the duties.

@@ -84,7 +84,7 @@ func (q *question) depends(without bastion.Decision) bool {
 
 // same reports whether two decisions ask the same of a person.
 func same(a, b bastion.Decision) bool {
-	return a.Effect == b.Effect && slices.EqualFunc(a.Needs, b.Needs, bastion.Need.Equal) && a.Within == b.Within && a.Holds == b.Holds && a.Fresh == b.Fresh && a.OtherTeam == b.OtherTeam
+	return a.Effect == b.Effect && slices.EqualFunc(a.Needs, b.Needs, bastion.Need.Equal) && a.Within == b.Within && a.Holds == b.Holds && a.Fresh == b.Fresh && a.OtherTeam == b.OtherTeam && a.Try == b.Try
 }
 
 // verdict is what rules say of an action, or of several.
@@ -99,6 +99,8 @@ type verdict struct {
 	fresh   time.Duration // zero means any
 	// otherTeam, if asked: approvers share no team with the requester.
 	otherTeam bool
+	// try, if asked: every rule that asks lets those who decide have it tried.
+	try bool
 }
 
 // meaning is what rules say of an action by its verb and object.
@@ -198,7 +200,7 @@ func (m *meaning) judge(q *question, a bastion.Action) verdict {
 		case len(l.lifted) > 0 && l.effect == bastion.Ask && m.stands(q, a, l):
 			one.limit(verdict{fresh: l.freshness()})
 		default:
-			one.limit(verdict{decides: l.rule, asked: l.effect == bastion.Ask, needs: l.needs, within: l.within, holds: l.holds, fresh: l.freshness(), otherTeam: l.otherTeam})
+			one.limit(verdict{decides: l.rule, asked: l.effect == bastion.Ask, needs: l.needs, within: l.within, holds: l.holds, fresh: l.freshness(), otherTeam: l.otherTeam, try: l.try})
 		}
 	}
 	one.granted = one.granted || len(parts) > 0 && q.granted(a, parts, anyRows)
@@ -226,6 +228,7 @@ func (v *verdict) limit(w verdict) {
 		if !v.asked || w.holds < v.holds {
 			v.holds = w.holds
 		}
+		v.try = w.try && (v.try || !v.asked)
 		v.asked, v.otherTeam = true, v.otherTeam || w.otherTeam
 	}
 	if r := w.decides; r != nil && (v.decides == nil || r.effect < v.decides.effect || r.effect == v.decides.effect && r.order < v.decides.order) {
@@ -247,7 +250,7 @@ func (v *verdict) decision(q *question) bastion.Decision {
 	if !v.granted {
 		return bastion.Decision{}
 	}
-	d.Needs, d.Within, d.Holds, d.Fresh, d.OtherTeam = v.needs, v.within, v.holds, v.fresh, v.otherTeam
+	d.Needs, d.Within, d.Holds, d.Fresh, d.OtherTeam, d.Try = v.needs, v.within, v.holds, v.fresh, v.otherTeam, v.try
 	return d
 }
 

@@ -494,7 +494,7 @@ func (p *Policy) canonical(b *bundle, r *rule) string {
 		had = fmt.Sprintf("%s %+v %+v", b.name, b.request, b.emergency)
 	}
 	return fmt.Sprintf("%q %q %q %v %v %q", roles(b.roles), roles(b.except), r.effect, b.fresh, r.rows, had) +
-		fmt.Sprintf(" %q %q %q %+v %v %v %v %q", words(r.on), words(r.columns), slices.Sorted(slices.Values(r.verbs)), r.needs, r.within, r.holds, r.otherTeam, lifted)
+		fmt.Sprintf(" %q %q %q %+v %v %v %v %q", words(r.on), words(r.columns), slices.Sorted(slices.Values(r.verbs)), r.needs, r.within, r.holds, r.otherTeam, lifted) + fmt.Sprint(r.try)
 }
 
 // suspect finds the rules that only one of the two classes has.
@@ -767,7 +767,7 @@ func stricterThan(a, b bastion.Decision) bool {
 		})
 	})
 	fresh := b.Fresh == 0 || a.Fresh > 0 && a.Fresh <= b.Fresh
-	return covers && fresh && a.Holds <= b.Holds && a.Within <= b.Within && (a.OtherTeam || !b.OtherTeam)
+	return covers && fresh && a.Holds <= b.Holds && a.Within <= b.Within && (a.OtherTeam || !b.OtherTeam) && (b.Try || !a.Try)
 }
 
 // conditions are what a decision that is no denial asks of a person, in words.
@@ -781,6 +781,9 @@ func conditions(d bastion.Decision) []string {
 		parts = append(parts, "within "+lasting(d.Within))
 		if d.Holds > 0 {
 			parts = append(parts, "usable for "+lasting(d.Holds))
+		}
+		if d.Try {
+			parts = append(parts, "tried before if an approver wants")
 		}
 	}
 	if d.Effect != bastion.Deny && d.Fresh > 0 {

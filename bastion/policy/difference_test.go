@@ -75,6 +75,8 @@ func TestDifference(t *testing.T) {
 		{"a role", []string{"deployer: { groups: [deployers]", "deployer: { groups: [deployers, reviewers]"}},
 		{"a service", []string{"bot:      { services: [ci-bot],  duties: [execute] }", "bot:      { services: [ci-bot],  duties: [audit] }"}},
 		{"an older sign-in", []string{"fresh: 8h", "fresh: 24h"}},
+		{"no preview", []string{"        preview: run\n", ""}},
+		{"a preview", []string{"reason: \"a change of the schema takes two reviewers\"", "preview: run"}},
 		{"a lookup", []string{"lookup: true", "lookup: false"}},
 	} {
 		fmt.Fprintf(&b, "== %s\n%s\n", c.name, lines(policy.Compare(before, changedDemo(t, c.pairs...), people)))
@@ -177,7 +179,7 @@ func verdict(d bastion.Decision) string {
 	if d.Effect == bastion.Deny {
 		return "deny"
 	}
-	return fmt.Sprint(d.Effect, d.Needs, d.Within, d.Holds, d.Fresh, d.OtherTeam)
+	return fmt.Sprint(d.Effect, d.Needs, d.Within, d.Holds, d.Fresh, d.OtherTeam, d.Try)
 }
 
 // What is compared must be all that a decision depends on: a new field here has to be
@@ -193,7 +195,7 @@ func TestDifferenceKnowsTheFile(t *testing.T) {
 		{policy.Detector{}, "Name Targets Detect Mask"},
 		{policy.Trust{}, "Name Targets Trust"},
 		{policy.Bundle{}, "Name Roles Except Targets Clear Fresh Rules Request Emergency Lifts"},
-		{policy.Rule{}, "Name Verbs On Columns Rows Effect Reason Next Approvals Within Holds OtherTeam"},
+		{policy.Rule{}, "Name Verbs On Columns Rows Effect Reason Next Approvals Within Holds OtherTeam Preview"},
 		{policy.Approval{}, "Pos Count Role Any"},
 	} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(c.of)) {

@@ -205,6 +205,9 @@ func (e Explanation) String() string {
 		} else {
 			field("holds", "once")
 		}
+		if d.Try {
+			field("preview", "approvers may have it run and taken back")
+		}
 	}
 	if d.Fresh > 0 {
 		field("sign-in", "less than "+short(d.Fresh)+" old")

@@ -227,6 +227,7 @@ type Rule struct {
 	OtherTeam bool // an approver shares no team with the requester
 	Within    Span
 	Holds     Span
+	Preview   Word // estimate, if it was not written, or run
 }
 
 // Rows is how many rows a rule speaks of: more than Over, and UpTo at most, by the

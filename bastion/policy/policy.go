@@ -118,6 +118,7 @@ type rule struct {
 	holds  time.Duration
 	// otherTeam: approvers share no team with the requester.
 	otherTeam bool
+	try       bool      // those who decide may have it run and taken back
 	liftedBy  []*bundle // that have it not ask for what they allow
 }
 
@@ -313,6 +314,7 @@ func compileRule(b *bundle, r Rule, order int) *rule {
 			made.within = DefaultWithin
 		}
 		made.needs, made.otherTeam = compileNeeds(r.Approvals), r.OtherTeam
+		made.try = r.Preview.Text == previewRun
 	}
 	return made
 }

@@ -62,7 +62,8 @@ func (p *Policy) probe(v *view, d bastion.Decision, probes []bastion.Probe) bast
 		d.Effect, d.Rule, d.Reason, d.Next, d.Within = bastion.Ask, MaskedColumn, "", "", DefaultWithin
 	}
 	d.Reason = joined(d.Reason, asks.reason)
-	d.Needs, d.Within, d.Holds = union(d.Needs, needs), min(d.Within, DefaultWithin), 0
+	// A label knows nothing of trying, and the number of rows would tell what it hides.
+	d.Needs, d.Within, d.Holds, d.Try = union(d.Needs, needs), min(d.Within, DefaultWithin), 0, false
 	return d
 }
 

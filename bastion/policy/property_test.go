@@ -68,6 +68,7 @@ func genRule(t *rapid.T, name string) policy.Rule {
 		r.Approvals, r.OtherTeam = genApprovals(t), rapid.IntRange(0, 3).Draw(t, "other team") == 0
 		r.Within = policy.Span{D: time.Duration(rapid.IntRange(1, 5).Draw(t, "within")) * time.Minute, Pos: at}
 		r.Holds = policy.Span{D: time.Duration(rapid.IntRange(0, 3).Draw(t, "holds")) * time.Minute, Pos: at}
+		r.Preview = word(rapid.SampledFrom([]string{"", "estimate", "run", "run"}).Draw(t, "preview"))
 	}
 	return r
 }
@@ -263,9 +264,9 @@ func stricter(a, b bastion.Decision) bastion.Decision {
 	switch {
 	case b.Effect == bastion.Allow:
 	case a.Effect == bastion.Allow:
-		a.Effect, a.Within, a.Holds, a.Needs = b.Effect, b.Within, b.Holds, b.Needs
+		a.Effect, a.Within, a.Holds, a.Needs, a.Try = b.Effect, b.Within, b.Holds, b.Needs, b.Try
 	default:
-		a.Within, a.Holds, a.Needs = min(a.Within, b.Within), min(a.Holds, b.Holds), most(a.Needs, b.Needs)
+		a.Within, a.Holds, a.Needs, a.Try = min(a.Within, b.Within), min(a.Holds, b.Holds), most(a.Needs, b.Needs), a.Try && b.Try
 	}
 	return a
 }
@@ -353,7 +354,7 @@ func likelyBy(f policy.File, who bastion.Identity, op bastion.Operation) bastion
 				}
 				d = stricter(d, bastion.Decision{Effect: bastion.Allow, Fresh: b.Fresh.D})
 				if r.Effect.Text == "ask" && !covers(lifting(f, who, b.Name.Text+"/"+r.Name.Text, op, a, holds, executes), intent, a) {
-					ask(bastion.Decision{Within: r.Within.D, Holds: r.Holds.D, Needs: needs(r.Approvals), OtherTeam: r.OtherTeam})
+					ask(bastion.Decision{Within: r.Within.D, Holds: r.Holds.D, Needs: needs(r.Approvals), OtherTeam: r.OtherTeam, Try: r.Preview.Text == "run"})
 				}
 			}
 		}
@@ -554,7 +555,7 @@ func TestDenyRuleNeverWeakens(t *testing.T) {
 		f := genFile(t)
 		before := made(t, f)
 		deny := genRule(t, "extra")
-		deny.Effect, deny.Approvals, deny.OtherTeam, deny.Within, deny.Holds = word("deny"), nil, false, policy.Span{}, policy.Span{}
+		deny.Effect, deny.Approvals, deny.OtherTeam, deny.Within, deny.Holds, deny.Preview = word("deny"), nil, false, policy.Span{}, policy.Span{}, policy.Word{}
 		if rapid.Bool().Draw(t, "in a bundle of its own") {
 			f.Bundles = append(f.Bundles, policy.Bundle{Name: word("extra"), Roles: some(t, "roles", someRoles), Targets: policy.Selector{Pos: at, All: true}, Rules: []policy.Rule{deny}})
 		} else {
@@ -603,7 +604,7 @@ func TestUnknownIsStrictest(t *testing.T) {
 							t.Fatalf("%d rows need %s, unknown %s", n, d.Needs, unknown.Needs)
 						}
 					}
-					if unknown.Within > d.Within || unknown.Holds > d.Holds || d.OtherTeam && !unknown.OtherTeam {
+					if unknown.Within > d.Within || unknown.Holds > d.Holds || d.OtherTeam && !unknown.OtherTeam || unknown.Try && !d.Try {
 						t.Fatalf("%d rows: %+v, unknown: %+v", n, d, unknown)
 					}
 				}
@@ -621,7 +622,7 @@ func TestAllowRuleNeverLimits(t *testing.T) {
 		f := genFile(t)
 		before := made(t, f)
 		allow := genRule(t, "extra")
-		allow.Effect, allow.Approvals, allow.OtherTeam, allow.Within, allow.Holds = word("allow"), nil, false, policy.Span{}, policy.Span{}
+		allow.Effect, allow.Approvals, allow.OtherTeam, allow.Within, allow.Holds, allow.Preview = word("allow"), nil, false, policy.Span{}, policy.Span{}, policy.Word{}
 		if allow.Verbs[0].Text == "*" {
 			allow.Verbs = words("select")
 		}

@@ -298,6 +298,12 @@ func (refusing) FileAccess(context.Context, bastion.AccessQuestion) (bastion.Req
 	return bastion.Request{}, bastion.ErrNotFound
 }
 func (refusing) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) { return nil, nil }
+func (refusing) Trial(context.Context, bastion.Identity, uint64) (bastion.Trial, error) {
+	return bastion.Trial{}, bastion.ErrNotFound
+}
+func (refusing) Past(context.Context, bastion.Identity, uint64) (bastion.Past, error) {
+	return bastion.Past{}, bastion.ErrNotFound
+}
 func (refusing) Revoke(context.Context, bastion.Ballot) (bastion.Request, error) {
 	return bastion.Request{}, bastion.ErrNotFound
 }
