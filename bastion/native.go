@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -55,7 +56,11 @@ func (s *Session) Forward(ctx context.Context, target string, port uint32) error
 func Reachable(p Policy, ts Targets, cs []Connector, who Identity, target string, port uint32) error {
 	t, ok := ts.Named(target)
 	if !ok || !p.Access(who, t).Visible() {
-		return fmt.Errorf("target %q: %w", VisibleLine(target), ErrNotFound)
+		hint := ""
+		if _, err := netip.ParseAddr(target); err == nil {
+			hint = "; targets go by their names, so a SOCKS client has to leave names to the proxy (socks5h)"
+		}
+		return fmt.Errorf("target %q: %w%s", VisibleLine(target), ErrNotFound, hint)
 	}
 	i := slices.IndexFunc(cs, func(c Connector) bool { return c.Kind() == t.Kind })
 	if i < 0 {

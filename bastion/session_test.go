@@ -703,3 +703,13 @@ func (*world) Terms(bastion.Identity, bastion.Target) []bastion.Terms { return n
 func (*world) Conflict(bastion.Identity) error                        { return nil }
 
 func (approvals) Grants(context.Context, bastion.Identity) ([]bastion.Grant, error) { return nil, nil }
+
+func TestReachableSaysHowTargetsAreNamed(t *testing.T) {
+	w := &world{t: t}
+	for name, hint := range map[string]bool{"10.0.0.7": true, "::1": true, "nosuch": false} {
+		err := bastion.Reachable(w, nil, nil, bastion.Identity{}, name, 5432)
+		if !errors.Is(err, bastion.ErrNotFound) || strings.Contains(err.Error(), "socks5h") != hint {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -61,6 +61,7 @@ type Limits struct {
 	Waiting           int           // connections that have not logged in yet
 	WaitingPerAddress int           // the same, from one address
 	Sessions          int           // at the same time, on one connection
+	Forwards          int           // connections of native clients at the same time, on one connection
 	Attempts          int           // failed proofs of a key on one connection
 	Keepalive         time.Duration // of silence until a client is asked whether it is still there
 	Idle              time.Duration // without a key or an answer until a session ends; 0 means never
@@ -114,6 +115,7 @@ func Defaults() Config {
 			Waiting:           1024,
 			WaitingPerAddress: 64,
 			Sessions:          10,
+			Forwards:          256,
 			Attempts:          6,
 			Keepalive:         30 * time.Second,
 		},
@@ -295,6 +297,7 @@ func (r *reader) limits(n ast.Node, l *Limits) {
 		"waiting":             count(&l.Waiting, "waiting"),
 		"waiting_per_address": count(&l.WaitingPerAddress, "waiting_per_address"),
 		"sessions":            count(&l.Sessions, "sessions"),
+		"forwards":            count(&l.Forwards, "forwards"),
 		"attempts":            count(&l.Attempts, "attempts"),
 	})
 }

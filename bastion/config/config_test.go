@@ -115,14 +115,14 @@ name: The Gate
 listen: ":22"
 host_keys: [keys/a, /keys/b]
 binding: { lasts: 30m }
-limits: { handshake: 5s, login: 1m, waiting: 7, waiting_per_address: 3, sessions: 2, attempts: 1, keepalive: 1m, idle: 1h, longest: 9h }
+limits: { handshake: 5s, login: 1m, waiting: 7, waiting_per_address: 3, sessions: 2, forwards: 4, attempts: 1, keepalive: 1m, idle: 1h, longest: 9h }
 recordings: { sync: always }
 services: [{ name: s, owner: "https://id#42", keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBc8VQZQyhIRNw9Hdz1yAEC7a8VJu2lpL9uMkg9mG1pS"] }]
 `))
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if want := (config.Limits{Handshake: 5 * time.Second, Login: time.Minute, Waiting: 7, WaitingPerAddress: 3, Sessions: 2, Attempts: 1, Keepalive: time.Minute, Idle: time.Hour, Longest: 9 * time.Hour}); c.Limits != want {
+	if want := (config.Limits{Handshake: 5 * time.Second, Login: time.Minute, Waiting: 7, WaitingPerAddress: 3, Sessions: 2, Forwards: 4, Attempts: 1, Keepalive: time.Minute, Idle: time.Hour, Longest: 9 * time.Hour}); c.Limits != want {
 		t.Errorf("got %+v", c.Limits)
 	}
 	if c.Name != "The Gate" || c.Listen != ":22" || c.Binding != 30*time.Minute || c.Recordings.Sync != config.SyncAlways || c.Services[0].Owner != "https://id#42" {

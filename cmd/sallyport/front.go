@@ -29,7 +29,7 @@ func (s *server) newFront() error {
 		HostKeys: s.keys, Identities: s.keeper, Forward: s.forward,
 		Start: s.start, Serve: s.visit, Log: s.log, Now: time.Now,
 		Limits: sshd.Limits{Handshake: l.Handshake, Login: l.Login, Waiting: l.Waiting, WaitingEach: l.WaitingPerAddress,
-			Channels: l.Sessions, Tries: l.Attempts, KeepAlive: l.Keepalive, Idle: l.Idle, Longest: l.Longest},
+			Channels: l.Sessions, Forwards: l.Forwards, Tries: l.Attempts, KeepAlive: l.Keepalive, Idle: l.Idle, Longest: l.Longest},
 	})
 	return err
 }
