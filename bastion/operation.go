@@ -26,6 +26,7 @@ type VerbInfo struct {
 	Verb  Verb
 	Doc   string
 	Write bool // changes something on the target
+	Whole bool // if it fails, nothing of it lasts
 }
 
 // Action is one thing that an operation does to one resource. An operation

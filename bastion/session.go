@@ -66,9 +66,10 @@ type Session struct {
 	warnings chan string // the newest that nobody has read
 	trying   atomic.Bool // a preview is being made
 
-	mu    sync.Mutex // guards what follows
-	who   Identity
-	links map[string]*link
+	mu     sync.Mutex // guards what follows
+	who    Identity
+	links  map[string]*link // nil once closed
+	asides []*Session
 }
 
 // link is the session's connection to one target.
@@ -158,13 +159,11 @@ func (s *Session) Close() error {
 	cause := context.Cause(s.ctx)
 	s.end(ErrEnded)
 	s.mu.Lock()
-	links := s.links
-	s.links = nil
+	asides := s.asides
 	s.mu.Unlock()
 	var errs []error
-	for _, l := range links {
-		<-l.busy // whoever runs is being cancelled
-		errs = append(errs, l.conn.Close())
+	for _, a := range append(asides, s) {
+		errs = append(errs, a.disconnect()) // whoever runs is being cancelled
 	}
 	end := Event{Kind: EventEnd}
 	if cause != nil && !errors.Is(cause, ErrEnded) && !errors.Is(cause, context.Canceled) {
@@ -172,6 +171,62 @@ func (s *Session) Close() error {
 	}
 	errs = append(errs, s.record(end), s.c.Recorder.Close())
 	return errors.Join(errs...)
+}
+
+// disconnect waits for what runs and closes the connections. Then there are no others.
+func (s *Session) disconnect() error {
+	s.mu.Lock()
+	links := s.links
+	s.links = nil
+	s.mu.Unlock()
+	var errs []error
+	for _, l := range links {
+		<-l.busy
+		errs = append(errs, l.conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Aside calls f with a session beside this one: the same person, terminal and
+// recording, but connections of its own, which are closed when f returns. Whatever is
+// open or set on this one's, such as a transaction, is nothing to it, and it leaves
+// nothing behind.
+func (s *Session) Aside(f func(*Session) error) error {
+	a := &Session{c: s.c, terminal: s.terminal, started: s.started, ctx: s.ctx, end: s.end, warnings: make(chan string, 1)}
+	s.mu.Lock()
+	a.who = s.who
+	if s.links != nil {
+		a.links = map[string]*link{}
+		s.asides = append(s.asides, a)
+	}
+	s.mu.Unlock()
+	var left error
+	defer func() { // also after a panic
+		s.mu.Lock()
+		s.asides = slices.DeleteFunc(slices.Clone(s.asides), func(o *Session) bool { return o == a })
+		s.mu.Unlock()
+	}()
+	err := func() error {
+		defer func() { left = a.disconnect() }()
+		return f(a)
+	}()
+	return errors.Join(err, left)
+}
+
+// opened names the targets to which the session is connected, asides included.
+func (s *Session) opened() []string {
+	s.mu.Lock()
+	asides := s.asides
+	open := slices.Collect(maps.Keys(s.links))
+	s.mu.Unlock()
+	for _, a := range asides {
+		for _, name := range a.opened() {
+			if !slices.Contains(open, name) {
+				open = append(open, name)
+			}
+		}
+	}
+	return open
 }
 
 // current asks who the person is now and remembers the answer.
@@ -265,9 +320,7 @@ func (s *Session) Warnings() <-chan string { return s.warnings }
 // else. If not, it ends the session. ends is when the first access ends that a
 // connection lives by, zero if none does.
 func (s *Session) Recheck(ctx context.Context) (ends time.Time) {
-	s.mu.Lock()
-	open := slices.Collect(maps.Keys(s.links))
-	s.mu.Unlock()
+	open := s.opened()
 	if len(open) == 0 {
 		return ends
 	}

@@ -150,6 +150,7 @@ func (r *taskReader) step(n ast.Node, path string) task.FileStep {
 		"description": func(n ast.Node) { s.Description = r.text(n, path+".description") },
 		"target":      func(n ast.Node) { s.Target = r.text(n, path+".target") },
 		"script":      func(n ast.Node) { s.Script = r.text(n, path+".script") },
+		"retry":       func(n ast.Node) { r.at[path+".retry"] = r.pos(n); s.Retry = r.number(n, "retry").N },
 		"after":       func(n ast.Node) { s.After = r.names(n, path+".after") },
 		"apart":       func(n ast.Node) { s.Apart = r.names(n, path+".apart") },
 		"who": func(n ast.Node) {

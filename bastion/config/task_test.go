@@ -53,7 +53,7 @@ steps:
       - { query: "select 1", expect: 007 }
       - { query: "select 1", expect: [[1, null, ""], [true, 1.50, x]] }
       - { query: "select 1", expect: [] }
-  - { name: two, target: a, after: [], apart: [one], script: select 2 }
+  - { name: two, target: a, after: [], apart: [one], script: select 2, retry: 2 }
 `))
 	if len(problems) != 1 || !strings.Contains(problems.Err().Error(), "t.yaml:8:41: a number has no such bound") {
 		t.Fatal(problems)
@@ -65,7 +65,7 @@ steps:
 			t.Error(diff)
 		}
 	}
-	if f.Steps[0].After != nil || f.Steps[1].After == nil || f.Approvals[1].String() != "1 approval by an owner or chief" || *f.Parameters[0].Default != "2026-03-01" || f.Parameters[1].Min != "0.50" {
+	if f.Steps[0].After != nil || f.Steps[1].After == nil || f.Steps[1].Retry != 2 || f.Approvals[1].String() != "1 approval by an owner or chief" || *f.Parameters[0].Default != "2026-03-01" || f.Parameters[1].Min != "0.50" {
 		t.Errorf("read as %+v", f)
 	}
 }
@@ -88,6 +88,7 @@ func TestTaskProblems(t *testing.T) {
 		{"name: n\nsteps:\n  - { name: a, target: x, verify: [{ query: q }] }", `3:36: say what to expect`},
 		{"name: n\nsteps:\n  - { name: a, target: x, verify: [{ query: q, expect: [[1], [1, 2]] }] }", `all rows have as many values`},
 		{"name: n\nsteps:\n  - { name: a, target: x, verify: [{ query: q, expect: [1, 2] }] }", `want one value, or a list of rows`},
+		{"name: n\nsteps:\n  - { name: a, target: x, script: s, retry: 6 }", `3:45: want a number from 0 to 5`},
 		{"name: n\nwithin: 800h\nsteps:\n  - { name: a, target: x, script: s }", `2:9: want more than nothing, and at most 168h`},
 		{"name: n\napprovals: [{ role: a, any: [b] }]\nsteps:\n  - { name: a, target: x, script: s }", `2:13: approval: want a role, or any of several`},
 		{"name: n\napprovals: [{ count: 2 }]\nsteps:\n  - { name: a, target: x, script: s }", `2:13: an approval needs a role`},

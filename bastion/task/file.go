@@ -29,6 +29,8 @@ const (
 	Within = 24 * time.Hour
 	Lasts  = 8 * time.Hour
 
+	maxRetry = 5
+
 	maxName  = 60   // of a task, step or parameter, in bytes
 	maxWords = 2000 // of a description, in bytes
 	maxRows  = 100  // of an answer that is expected
@@ -58,6 +60,9 @@ type FileStep struct {
 	After []string
 	// Apart names steps that somebody else has to execute.
 	Apart []string
+	// Retry is how often the step may be executed again without another vote, if it
+	// failed and nothing of it lasts.
+	Retry int
 	// Script is statements, with placeholders such as :customer for parameters.
 	Script string
 	Verify []FileCheck
@@ -208,6 +213,9 @@ func (f File) checkStep(c *checker, path string, i int, s FileStep) {
 		c.add(path+".who", "want a role or a duty, not both")
 	case s.Who.Duty != "" && !slices.Contains(bastion.Duties(), s.Who.Duty):
 		c.add(path+".who", "there is no duty %q", s.Who.Duty)
+	}
+	if s.Retry < 0 || s.Retry > maxRetry {
+		c.add(path+".retry", "want a number from 0 to %d", maxRetry)
 	}
 	for j, name := range s.After {
 		if !earlier(name) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
-	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 // Plan is what people review and what runs: a file with values for its parameters.
@@ -34,6 +33,7 @@ type Step struct {
 	Who         Who         `json:"who"`
 	After       []string    `json:"after,omitempty"` // steps that have to be done before
 	Apart       []string    `json:"apart,omitempty"` // steps that somebody else executes
+	Retry       int         `json:"retry,omitempty"` // how often it may be repeated without a vote
 	Statements  []Statement `json:"statements"`
 }
 
@@ -60,6 +60,9 @@ type Statement struct {
 	Digest   string `json:"digest,omitempty"`
 	Settings string `json:"settings,omitempty"`
 	Note     string `json:"note,omitempty"`
+	// Reads says that it changes nothing, Whole that nothing of it lasts if it fails.
+	Reads bool `json:"reads,omitempty"`
+	Whole bool `json:"whole,omitempty"`
 }
 
 // Verifies reports whether the statement is there for its answer.
@@ -86,7 +89,7 @@ func (f File) Make(values []Value, split Split) (Plan, []Problem) {
 	statements, size := 0, 0
 	for i, s := range f.Steps {
 		path := fmt.Sprintf("steps.%d", i)
-		step := Step{Name: s.Name, Description: s.Description, Target: s.Target, Who: s.Who, After: slices.Clone(s.After), Apart: slices.Clone(s.Apart)}
+		step := Step{Name: s.Name, Description: s.Description, Target: s.Target, Who: s.Who, After: slices.Clone(s.After), Apart: slices.Clone(s.Apart), Retry: s.Retry}
 		if step.Who == (Who{}) {
 			step.Who.Duty = bastion.Execute
 		}
@@ -165,32 +168,81 @@ func (p Plan) Bound(s Statement) ([]bastion.Value, error) {
 	return all, nil
 }
 
+// words are the first words of a statement, in small letters.
+func words(s Statement) []string {
+	var first []string
+	for _, t := range scan(s.Text) {
+		if t.kind == word {
+			first = append(first, strings.ToLower(t.text))
+		}
+		if len(first) == 6 {
+			break
+		}
+	}
+	return first
+}
+
+// begins reports whether a statement begins a transaction.
+func begins(words []string) bool {
+	return len(words) > 0 && (words[0] == "begin" || words[0] == "start")
+}
+
+// ends reports whether a statement ends a transaction, whatever it begins then.
+func ends(words []string) bool {
+	if len(words) == 0 {
+		return false
+	}
+	switch words[0] {
+	case "commit", "end", "abort", "rollback":
+		return !slices.Contains(words, "to")
+	case "prepare":
+		return len(words) > 1 && words[1] == "transaction"
+	}
+	return false
+}
+
 // unended reports whether a transaction is open after the statements.
 func unended(statements []Statement) bool {
 	open := false
 	for _, s := range statements {
-		var words []string
-		for _, t := range scan(s.Text) {
-			if t.kind == word {
-				words = append(words, strings.ToLower(t.text))
-			}
-			if len(words) == 6 {
-				break
-			}
-		}
-		if len(words) == 0 {
-			continue
-		}
-		switch words[0] {
-		case "begin", "start":
+		w := words(s)
+		switch {
+		case begins(w):
 			open = true
-		case "commit", "end", "abort", "rollback":
-			open = slices.Contains(words, "to") || slices.Contains(words, "chain") && !slices.Contains(words, "no")
-		case "prepare":
-			open = open && !(len(words) > 1 && words[1] == "transaction")
+		case ends(w):
+			open = slices.Contains(w, "chain") && !slices.Contains(w, "no")
+		case len(w) > 0 && w[0] == "rollback": // to a savepoint, and so in a transaction
+			open = true
 		}
 	}
 	return open
+}
+
+// Undone reports whether nothing lasts of the step if its execution ended with these
+// results, not all of them well, and the connection was closed then: everything was in
+// one transaction that never ended, or nothing but the last statement could change
+// anything, and that one failed as a whole. Where nobody knows, it does not say so.
+func (s Step) Undone(results []Result) bool {
+	ran := 0 // statements that have run
+	for i, r := range results {
+		switch {
+		case r.Outcome == Succeeded, r.Outcome == Failing && r.Tag != "": // the latter with an unexpected answer
+			ran = i + 1
+		case r.Outcome == Failing || r.Outcome == Refused:
+		default:
+			return false
+		}
+	}
+	if ran > 0 && begins(words(s.Statements[0])) && !slices.ContainsFunc(s.Statements[:ran], func(s Statement) bool { return ends(words(s)) }) {
+		return true
+	}
+	if slices.ContainsFunc(s.Statements[:ran], func(s Statement) bool { return !s.Reads || ends(words(s)) }) {
+		return false
+	}
+	if len(results) == ran || results[ran].Outcome == Refused {
+		return true
+	}
+	return s.Statements[ran].Reads || s.Statements[ran].Whole
 }
 
 // Digest identifies what the plan of that task and revision is: all of it, with what
@@ -223,7 +275,7 @@ func (p Plan) Recorded() Plan {
 			s.Text = s.Recorded
 			for k, v := range p.Values {
 				if slices.Contains(s.Params, v.Name) {
-					p.Values[k].Text = mask.Redacted
+					p.Values[k].Text = "****"
 				}
 			}
 		}
@@ -253,6 +305,9 @@ func (p Plan) String() string {
 		who := "whoever has " + s.Who.String()
 		if len(s.Apart) > 0 {
 			who += ", but not who executed " + strings.Join(s.Apart, ", ")
+		}
+		if s.Retry > 0 {
+			who += fmt.Sprintf(", again up to %d times if it failed and nothing of it lasts", s.Retry)
 		}
 		line("  on %s, by %s, %s", s.Target, who, after(s.After))
 		for j, st := range s.Statements {

@@ -11,7 +11,8 @@ import (
 type State string
 
 // The states. Done and Withdrawn are ends. From Failed and Stopped a task goes on
-// only if people vote to skip a step.
+// only if people vote to go on without a step, or with it once more. See
+// [Task.Repeats] for the exception.
 const (
 	Draft     State = "draft"
 	Review    State = "review"    // waits for votes
@@ -23,8 +24,11 @@ const (
 	Withdrawn State = "withdrawn" // by its author, before anything ran
 )
 
-// Ended reports whether nothing more can become of the task.
-func (s State) Ended() bool { return s == Done || s == Withdrawn }
+// Ended reports whether nothing more can become of the task: it is done or withdrawn,
+// or it failed or was stopped and its approval is over.
+func (t Task) Ended() bool {
+	return t.State == Done || t.State == Withdrawn || (t.State == Failed || t.State == Stopped) && t.Approval != bastion.Approved
+}
 
 // Editable reports whether the content may still change.
 func (s State) Editable() bool { return s == Draft || s == Review || s == Approved }
@@ -76,11 +80,45 @@ type Progress struct {
 	By      *bastion.Identity `json:"by,omitempty"`
 	Session string            `json:"session,omitempty"`
 	Results []Result          `json:"results,omitempty"` // of its statements, in order
+	// Undone says of a failed step that nothing of it lasts, as far as the target's own
+	// transactions go.
+	Undone bool `json:"undone,omitempty"`
+	// Earlier are executions that failed and were repeated.
+	Earlier []Attempt `json:"earlier,omitempty"`
 }
 
-// Skip is a question to skip a step and go on.
-type Skip struct {
+// Attempt is an execution of a step that failed and was repeated.
+type Attempt struct {
+	By      *bastion.Identity `json:"by,omitempty"`
+	Session string            `json:"session,omitempty"`
+	Results []Result          `json:"results,omitempty"`
+}
+
+// Executors are those who executed the step, or a part of it.
+func (p Progress) Executors() []bastion.Identity {
+	var all []bastion.Identity
+	for _, a := range append(slices.Clone(p.Earlier), Attempt{By: p.By}) {
+		if a.By != nil && !slices.ContainsFunc(all, a.By.Equal) {
+			all = append(all, *a.By)
+		}
+	}
+	return all
+}
+
+// Way is how a task goes on from a step. The zero Way is none.
+type Way string
+
+// The ways.
+const (
+	Skipping  Way = "skip"   // without the step
+	Repeating Way = "repeat" // with the step once more, from its first statement on
+)
+
+// Resumption is a question whether to go on from a step, and how.
+type Resumption struct {
+	Way     Way                  `json:"way"`
 	Step    string               `json:"step"`
+	Attempt int                  `json:"attempt,omitempty"` // how often the step had been repeated before
 	Request uint64               `json:"request"`
 	State   bastion.RequestState `json:"state"`
 	Votes   []bastion.Vote       `json:"votes,omitempty"`
@@ -116,9 +154,9 @@ type Task struct {
 	Request   uint64               `json:"request,omitempty"`
 	Approval  bastion.RequestState `json:"approval,omitempty"` // state of the request
 	Votes     []bastion.Vote       `json:"votes,omitempty"`
-	Expires   time.Time            `json:"expires,omitzero"` // of waiting; of the approval, once there is one
-	Progress  []Progress           `json:"progress"`         // of each step of the plan
-	Skips     []Skip               `json:"skips,omitempty"`
+	Expires   time.Time            `json:"expires,omitzero"`  // of waiting; of the approval, once there is one
+	Progress  []Progress           `json:"progress"`          // of each step of the plan
+	Resumed   []Resumption         `json:"resumed,omitempty"` // what was asked for, in order
 	History   []Entry              `json:"history"`
 }
 
@@ -170,16 +208,26 @@ func (t Task) InFlight() (step, statement int, ok bool) {
 func (t Task) Executors() []bastion.Identity {
 	var all []bastion.Identity
 	for _, p := range t.Progress {
-		if p.By != nil && !slices.ContainsFunc(all, p.By.Equal) {
-			all = append(all, *p.By)
+		for _, who := range p.Executors() {
+			if !slices.ContainsFunc(all, who.Equal) {
+				all = append(all, who)
+			}
 		}
 	}
 	return all
 }
 
+// Repeats reports whether a step that failed may be executed again by the approval
+// that the task has: those who gave it saw that the step says so, and nothing of what
+// failed lasts.
+func (t Task) Repeats(i int) bool {
+	p := t.Progress[i]
+	return t.State == Failed && t.Approval == bastion.Approved && p.State == StepFailed && p.Undone && len(p.Earlier) < t.Plan.Steps[i].Retry
+}
+
 // Clone shares nothing with t that changes.
 func (t Task) Clone() Task {
-	t.Votes, t.Skips, t.History = slices.Clone(t.Votes), slices.Clone(t.Skips), slices.Clone(t.History)
+	t.Votes, t.Resumed, t.History = slices.Clone(t.Votes), slices.Clone(t.Resumed), slices.Clone(t.History)
 	t.Progress = slices.Clone(t.Progress)
 	for i := range t.Progress {
 		t.Progress[i].Results = slices.Clone(t.Progress[i].Results)

@@ -295,6 +295,50 @@ func TestUnended(t *testing.T) {
 	}
 }
 
+// Of what a step did nothing lasts only if that is certain.
+func TestUndone(t *testing.T) {
+	st := func(text string, reads, whole bool) task.Statement {
+		return task.Statement{Text: text, Reads: reads, Whole: whole}
+	}
+	read, write, ddl := st("select 1", true, true), st("update t set a = 1", false, true), st("create index concurrently i on t (a)", false, false)
+	begin, commit := st("BEGIN", true, true), st("commit", true, true)
+	check := task.Statement{Text: "update t set a = 1 returning a", Whole: true, Expect: task.Answer{}}
+	ok, failed, refused := task.Result{Outcome: task.Succeeded, Tag: "X"}, task.Result{Outcome: task.Failing}, task.Result{Outcome: task.Refused}
+	wrong, unknown := task.Result{Outcome: task.Failing, Tag: "UPDATE 1"}, task.Result{Outcome: task.Unknowable}
+	for i, c := range []struct {
+		statements []task.Statement
+		results    []task.Result
+		want       bool
+	}{
+		{[]task.Statement{write}, []task.Result{failed}, true},
+		{[]task.Statement{write}, []task.Result{unknown}, false},
+		{[]task.Statement{ddl}, []task.Result{failed}, false},
+		{[]task.Statement{ddl}, []task.Result{refused}, true},
+		{[]task.Statement{write, write}, []task.Result{ok, failed}, false},
+		{[]task.Statement{read, write}, []task.Result{ok, failed}, true},
+		{[]task.Statement{read, write}, []task.Result{ok}, true},
+		{[]task.Statement{write, write}, []task.Result{ok}, false},
+		{[]task.Statement{read, read}, []task.Result{ok, wrong}, true},
+		{[]task.Statement{check}, []task.Result{wrong}, false},
+		{[]task.Statement{check}, []task.Result{failed}, true},
+		{[]task.Statement{begin, write, ddl, commit}, []task.Result{ok, ok, failed}, true},
+		{[]task.Statement{begin, write, write, commit}, []task.Result{ok, ok}, true},
+		{[]task.Statement{begin, write, write, commit}, []task.Result{ok, ok, unknown}, false},
+		{[]task.Statement{begin, write, commit}, []task.Result{ok, ok, failed}, true},
+		{[]task.Statement{begin, write, commit}, []task.Result{ok, ok, unknown}, false},
+		{[]task.Statement{begin, write, commit, write}, []task.Result{ok, ok, ok, failed}, false},
+		{[]task.Statement{write, begin, write, commit}, []task.Result{ok, ok, failed}, false},
+		{[]task.Statement{begin, write, st("rollback to a", true, true), write, commit}, []task.Result{ok, ok, ok, failed}, true},
+		{[]task.Statement{read, begin, write, commit, write}, []task.Result{ok, ok, failed}, true},
+		{[]task.Statement{begin, write, st("end", true, true), read, write}, []task.Result{ok, ok, ok, ok, failed}, false},
+		{nil, nil, true},
+	} {
+		if got := (task.Step{Statements: c.statements}).Undone(c.results); got != c.want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+}
+
 // No line of a statement passes for something else in what approvers read.
 func TestText(t *testing.T) {
 	s := "a"

@@ -16,7 +16,7 @@ import (
 func (s *server) newTasks() (err error) {
 	const file = "task"
 	s.tasks, err = ledger.Open(ledger.Config{
-		DB: s.db, Append: recordings.Append, Approvals: s.votes, Policy: s.policy, Targets: targets(s.config), Connectors: s.connectors,
+		DB: s.db, Append: recordings.Append, Approvals: s.votes, Policy: s.policy, People: s.keeper.People, Targets: targets(s.config), Connectors: s.connectors,
 		Parse: func(data []byte) (task.File, error) {
 			f, problems := config.ParseTask(file, data)
 			return f, problems.Err()

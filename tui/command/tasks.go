@@ -24,7 +24,10 @@ type Tasks interface {
 	Submit(ctx context.Context, s *bastion.Session, id uint64, reason string) (task.Task, error)
 	Run(ctx context.Context, s *bastion.Session, id uint64, step string, w task.Watch) (task.Task, error)
 	Stop(ctx context.Context, s *bastion.Session, id uint64, reason string) (task.Task, error)
-	Skip(ctx context.Context, s *bastion.Session, id uint64, step, reason string) (task.Task, bastion.Request, error)
+	// Resume asks for votes to go on without a step, or with it once more; Repeat does
+	// the latter by the approval that the task has, where it may.
+	Resume(ctx context.Context, s *bastion.Session, id uint64, step string, way task.Way, reason string) (task.Task, bastion.Request, error)
+	Repeat(ctx context.Context, s *bastion.Session, id uint64, step, reason string) (task.Task, error)
 }
 
 // tasks lists tasks, and does what can be done to them.
@@ -75,25 +78,40 @@ func tasks(ctx context.Context, c *call) error {
 		t, err := c.o.Tasks.Stop(ctx, c.s, id, reason)
 		return c.told(ctx, t, err)
 	case "skip":
-		var step string
-		id, reason, err := c.taskWords(true, &step)
-		if err != nil {
-			return err
-		}
-		t, r, err := c.o.Tasks.Skip(ctx, c.s, id, step, reason)
-		if err != nil {
-			return refusal(err)
-		}
-		if c.json {
-			return c.printJSON(r)
-		}
-		c.words("request %d asks to skip step %s of task %d; it needs %s%s", r.ID, step, t.ID, r.Needs, by(r.Approvers))
-		_, err = fmt.Fprintln(c.out, r.ID)
-		return err
+		return c.resumeTask(ctx, task.Skipping)
+	case "retry":
+		return c.resumeTask(ctx, task.Repeating)
 	case "run":
 		return c.runTask(ctx)
 	}
-	return usagef("tasks %q is not known; list, show, new, edit, submit, run, stop or skip", bastion.VisibleLine(what))
+	return usagef("tasks %q is not known; list, show, new, edit, submit, run, stop, retry or skip", bastion.VisibleLine(what))
+}
+
+// resumeTask goes on from a step: at once, where that needs no vote, and else it asks.
+func (c *call) resumeTask(ctx context.Context, way task.Way) error {
+	var step string
+	id, reason, err := c.taskWords(true, &step)
+	if err != nil {
+		return err
+	}
+	t, err := c.o.Tasks.Task(ctx, c.s, id)
+	if err != nil {
+		return err
+	}
+	if i := t.Step(step); way == task.Repeating && i >= 0 && t.Repeats(i) {
+		t, err := c.o.Tasks.Repeat(ctx, c.s, id, step, reason)
+		return c.told(ctx, t, err)
+	}
+	t, r, err := c.o.Tasks.Resume(ctx, c.s, id, step, way, reason)
+	if err != nil {
+		return refusal(err)
+	}
+	if c.json {
+		return c.printJSON(r)
+	}
+	c.words("request %d asks to %s step %s of task %d; it needs %s%s", r.ID, way, step, t.ID, r.Needs, by(r.Approvers))
+	_, err = fmt.Fprintln(c.out, r.ID)
+	return err
 }
 
 // refusal makes a denial of what somebody may not do, or not now; a task that failed
@@ -386,23 +404,30 @@ func (c *call) page(t task.Task) error {
 		}
 	}
 	votes("", t.Votes)
-	for _, k := range t.Skips {
-		rows = append(rows, []string{"skip", fmt.Sprintf("step %s, request %d, %s", k.Step, k.Request, k.State)})
-		votes("skip: ", k.Votes)
+	for _, k := range t.Resumed {
+		rows = append(rows, []string{string(k.Way), fmt.Sprintf("step %s, request %d, %s", k.Step, k.Request, k.State)})
+		votes(string(k.Way)+": ", k.Votes)
 	}
 	if err := c.table([]string{"task", strconv.FormatUint(t.ID, 10)}, rows); err != nil {
 		return err
 	}
 	var steps [][]string
-	for i, p := range t.Progress {
-		s, by, session := t.Plan.Steps[i], "-", "-"
-		if p.By != nil {
-			by, session = person(*p.By), p.Session
+	did := func(name, target, state string, x task.Attempt) {
+		by, session := "-", "-"
+		if x.By != nil {
+			by, session = person(*x.By), x.Session
 		}
-		steps = append(steps, []string{s.Name, s.Target, string(p.State), by, session, "", "", ""})
-		for j, r := range p.Results {
+		steps = append(steps, []string{name, target, state, by, session, "", "", ""})
+		for j, r := range x.Results {
 			steps = append(steps, []string{fmt.Sprintf("  %d", j+1), "", string(r.Outcome), r.Tag, r.Error, at(r.Began), r.Ended.Sub(r.Began).Truncate(time.Millisecond).String(), r.Digest})
 		}
+	}
+	for i, p := range t.Progress {
+		s := t.Plan.Steps[i]
+		for _, x := range p.Earlier {
+			did(s.Name, s.Target, "repeated", x)
+		}
+		did(s.Name, s.Target, string(p.State), task.Attempt{By: p.By, Session: p.Session, Results: p.Results})
 	}
 	fmt.Fprintln(c.out)
 	if err := c.table([]string{"STEP", "TARGET", "STATE", "BY, DID", "RECORDING, ERROR", "BEGAN", "TOOK", "DIGEST"}, steps); err != nil {

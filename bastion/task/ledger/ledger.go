@@ -34,6 +34,7 @@ import (
 const (
 	tasksBucket   = "task.tasks"   // number → task
 	runningBucket = "task.running" // number of a task of which a step is being executed
+	openBucket    = "task.open"    // number of a task that has not ended
 )
 
 // MaxOpen is the greatest number of tasks of one author that have not ended.
@@ -42,6 +43,7 @@ const MaxOpen = 100
 // Policy is what a ledger asks of policy.
 type Policy interface {
 	Decide(bastion.Identity, bastion.Operation) bastion.Decision
+	Roles(bastion.Identity) []bastion.Role
 	// Apart lists sets of duties of which nobody may have two in one task.
 	Apart() [][]bastion.Duty
 }
@@ -52,8 +54,11 @@ type Config struct {
 	// Append adds an event to the log inside a transaction.
 	Append func(store.Tx, bastion.Event) error
 	// Approvals keep the requests for tasks. They tell Follow what becomes of them.
-	Approvals  *approval.Service
-	Policy     Policy
+	Approvals *approval.Service
+	Policy    Policy
+	// People are all known identities, for telling what policy asks of those who may
+	// execute a step.
+	People     func() []bastion.Identity
 	Targets    bastion.Targets
 	Connectors []bastion.Connector
 	// Parse reads a file, and Place gives problems that come with values their places
@@ -74,7 +79,7 @@ type Ledger struct {
 // Open makes a ledger over the tasks in the store. A step that was being executed
 // when the bastion died stops its task.
 func Open(c Config) (*Ledger, error) {
-	if c.DB == nil || c.Append == nil || c.Approvals == nil || c.Policy == nil || c.Parse == nil || c.Place == nil || c.Now == nil {
+	if c.DB == nil || c.Append == nil || c.Approvals == nil || c.Policy == nil || c.People == nil || c.Parse == nil || c.Place == nil || c.Now == nil {
 		return nil, errors.New("internal error: a ledger needs a store, a log, approvals, policy and a clock")
 	}
 	l := &Ledger{c: c, running: map[uint64]context.CancelCauseFunc{}}
@@ -137,8 +142,13 @@ func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // save keeps a task, without the secrets in its statements once nothing more runs.
 func save(tx store.Tx, t task.Task) error {
-	if t.State.Ended() {
+	open := tx.Put
+	if t.Ended() {
 		t.Plan = t.Plan.Recorded()
+		open = func(bucket string, key, _ []byte) error { return tx.Delete(bucket, key) }
+	}
+	if err := open(openBucket, number(t.ID), []byte{}); err != nil {
+		return err
 	}
 	b, err := json.Marshal(t)
 	if err != nil {
@@ -236,8 +246,8 @@ func (l *Ledger) Follow(tx store.Tx, c approval.TaskChange) error {
 	a := action{act: decide, request: c.Request}
 	switch {
 	case c.Request.ID == t.Request:
-	case slices.ContainsFunc(t.Skips, func(s task.Skip) bool { return s.Request == c.Request.ID }):
-		a.act = skip
+	case slices.ContainsFunc(t.Resumed, func(s task.Resumption) bool { return s.Request == c.Request.ID }):
+		a.act = resume
 	default:
 		return nil // of an earlier revision, or just being filed
 	}
@@ -252,8 +262,8 @@ type person struct {
 	targets []string // that they may know of
 }
 
-// ask says who the person of a session is now.
-func ask(ctx context.Context, s *bastion.Session) (person, error) {
+// whois says who the person of a session is now.
+func whois(ctx context.Context, s *bastion.Session) (person, error) {
 	views, err := s.Targets(ctx) // asks who they are, too
 	if err != nil {
 		return person{}, err
@@ -306,25 +316,26 @@ func (p person) shown(t task.Task) task.Task {
 // Tasks lists the tasks that the person may see, newest first, at most limit of them;
 // those that have ended only if all is set.
 func (l *Ledger) Tasks(ctx context.Context, s *bastion.Session, all bool, limit int) ([]task.Task, error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	if limit <= 0 {
 		limit = 100
 	}
+	bucket := openBucket
+	if all {
+		bucket = tasksBucket
+	}
 	var ts []task.Task
 	err = l.c.DB.View(func(tx store.Tx) error {
 		ts = nil
-		return tx.ScanBack(tasksBucket, nil, func(_, b []byte) (bool, error) {
-			var t task.Task
-			if err := json.Unmarshal(b, &t); err != nil {
-				return false, fmt.Errorf("reading a task: %w", err)
-			}
-			if p.sees(t) && (all || !t.State.Ended()) {
+		return tx.ScanBack(bucket, nil, func(k, _ []byte) (bool, error) {
+			t, err := load(tx, binary.BigEndian.Uint64(k))
+			if err == nil && p.sees(t) {
 				ts = append(ts, p.shown(t))
 			}
-			return len(ts) < limit, nil
+			return len(ts) < limit, err
 		})
 	})
 	return ts, err
@@ -332,7 +343,7 @@ func (l *Ledger) Tasks(ctx context.Context, s *bastion.Session, all bool, limit 
 
 // Task returns one task, or an error that wraps [bastion.ErrNotFound].
 func (l *Ledger) Task(ctx context.Context, s *bastion.Session, id uint64) (task.Task, error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return task.Task{}, err
 	}
@@ -459,7 +470,7 @@ func (l *Ledger) read(target, text string) (bastion.Intent, error) {
 
 // New makes a task of a file and values for its parameters.
 func (l *Ledger) New(ctx context.Context, s *bastion.Session, data []byte, given map[string]string) (t task.Task, err error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return t, err
 	}
@@ -493,18 +504,12 @@ func (l *Ledger) New(ctx context.Context, s *bastion.Session, data []byte, given
 // room refuses an author who has too many tasks that have not ended.
 func room(tx store.Tx, who bastion.Identity) error {
 	open := 0
-	err := tx.Scan(tasksBucket, nil, func(_, b []byte) (bool, error) {
-		var t struct {
-			State  task.State
-			Author bastion.Identity
-		}
-		if err := json.Unmarshal(b, &t); err != nil {
-			return false, fmt.Errorf("reading a task: %w", err)
-		}
-		if !t.State.Ended() && t.Author.Equal(who) {
+	err := tx.Scan(openBucket, nil, func(k, _ []byte) (bool, error) {
+		t, err := load(tx, binary.BigEndian.Uint64(k))
+		if err == nil && t.Author.Equal(who) {
 			open++
 		}
-		return open < MaxOpen, nil
+		return open < MaxOpen, err
 	})
 	if err == nil && open >= MaxOpen {
 		return fmt.Errorf("you have %d tasks that have not ended, and nobody may have more; withdraw some", open)
@@ -515,7 +520,7 @@ func room(tx store.Tx, who bastion.Identity) error {
 // Edit gives a task another content. A review that it is in, or that approved it, is
 // void: the request is withdrawn first.
 func (l *Ledger) Edit(ctx context.Context, s *bastion.Session, id uint64, data []byte, given map[string]string) (t task.Task, err error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return t, err
 	}
@@ -554,6 +559,9 @@ func (l *Ledger) recall(ctx context.Context, p person, id uint64) error {
 	if err != nil || t.State == task.Draft {
 		return err
 	}
+	if !t.State.Editable() {
+		return fmt.Errorf("task %d is %s, so it cannot be changed any more", t.ID, t.State)
+	}
 	_, err = l.c.Approvals.Withdraw(ctx, p.who, t.Request)
 	if now, serr := l.see(p, id); serr == nil && now.State == task.Draft {
 		return nil // somebody denied it at the same time
@@ -564,7 +572,7 @@ func (l *Ledger) recall(ctx context.Context, p person, id uint64) error {
 // Stop ends a task: before anything ran its author withdraws it, and while it runs,
 // what is being executed is cancelled.
 func (l *Ledger) Stop(ctx context.Context, s *bastion.Session, id uint64, reason string) (t task.Task, err error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return t, err
 	}

@@ -304,7 +304,7 @@ func TestApproverExecutes(t *testing.T) {
 	d.refused(d.run(carol, x.ID), "no")
 	skip := func(who bastion.Identity) (r bastion.Request, err error) {
 		err = d.as(who, func(s *bastion.Session) (err error) {
-			_, r, err = d.ledger.Skip(t.Context(), s, x.ID, "one", "not needed")
+			_, r, err = d.ledger.Resume(t.Context(), s, x.ID, "one", task.Skipping, "not needed")
 			return err
 		})
 		return r, err
@@ -312,7 +312,7 @@ func TestApproverExecutes(t *testing.T) {
 	r, err := skip(alice)
 	d.must(err)
 	_, err = skip(carol)
-	d.refused(err, "asks for that already")
+	d.refused(err, "asks already")
 	d.refused(d.vote(alice, r.ID, bastion.VoteApprove), "")
 	d.refused(d.vote(carol, r.ID, bastion.VoteApprove), "")
 	d.must(d.vote(nora, r.ID, bastion.VoteApprove))

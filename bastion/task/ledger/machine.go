@@ -23,8 +23,9 @@ const (
 	refuse   act = "refuse" // a statement was refused before it was sent
 	leave    act = "leave"  // whoever executes a step left it, in the middle
 	decide   act = "decide" // the request for the task changed
-	askSkip  act = "ask"
-	skip     act = "skip" // the request for a skip changed
+	ask      act = "ask"    // whether to go on from a step
+	resume   act = "resume" // the request for that changed
+	repeat   act = "repeat" // a step is to be executed again, by the approval of the task
 )
 
 // action is an act with what comes with it.
@@ -35,8 +36,9 @@ type action struct {
 	reason    string          // of submit and stop
 	needs     bastion.Needs   // of submit
 	otherTeam bool            // of submit
-	request   bastion.Request // of submit, decide, askSkip and skip
-	step      int             // of begin, finish, refuse, leave and askSkip
+	request   bastion.Request // of submit, decide, ask and resume
+	way       task.Way        // of ask
+	step      int             // of begin, finish, refuse, leave, ask and repeat
 	statement int             // of begin, finish and refuse
 	result    task.Result     // of begin (its digest), finish and refuse
 }
@@ -67,21 +69,23 @@ var (
 // nothing but its arguments and changes none of them. An error leaves the task as it
 // was.
 //
-//	           edit   submit  decide          begin    finish, refuse       leave    stop       askSkip  skip       withdraw
-//	Draft      Draft  Review  -               -        -                    -        -          -        -          Withdrawn
-//	Review     -      -       Approved/Draft  -        -                    -        -          -        -          -
-//	Approved   -      -       Draft           Running  Failed (refuse)      -        -          =        Approved/Done  -
-//	Running    -      -       Stopped         Running  Running/Done,        Stopped  Stopped    =        Running/Done   -
+//	           edit   submit  decide          begin    finish, refuse       leave    stop     ask  resume         repeat   withdraw
+//	Draft      Draft  Review  -               -        -                    -        -        -    -              -        Withdrawn
+//	Review     -      -       Approved/Draft  -        -                    -        -        -    -              -        -
+//	Approved   -      -       Draft           Running  Failed (refuse)      -        -        =    Approved/Done  -        -
+//	Running    -      -       Stopped         Running  Running/Done,        Stopped  Stopped  =    Running/Done   -        -
 //	                                                   Failed/Stopped
-//	Failed     -      -       =               -        -                    -        -          =        Running/Done   -
-//	Stopped    -      -       =               -        =/Done (finish)      =        -          =        Running/Done   -
-//	others     -      -       =               -        -                    -        -          -        =          -
+//	Failed     -      -       =               -        -                    -        -        =    Running/Done   Running  -
+//	Stopped    -      -       =               -        =/Done (finish)      =        -        =    Running/Done   -        -
+//	others     -      -       =               -        -                    -        -        -    =              -        -
 //
 // To edit or withdraw a task in review its author withdraws the request first, which
 // brings it back to Draft and voids all votes. A statement begins if its step is
 // ready, all before it in the step have succeeded in the same session, and none runs;
 // so each runs once at most, and in order. One whose end nobody knows, because the
-// session or the bastion died, stops the task.
+// session or the bastion died, stops the task. A step that failed is executed again
+// from its beginning, if people vote for that, or if nothing of it lasts and its plan
+// says so.
 func next(t task.Task, a action, f facts) (task.Task, error) {
 	t = t.Clone()
 	switch a.act {
@@ -110,12 +114,39 @@ func next(t task.Task, a action, f facts) (task.Task, error) {
 		}
 		note(&t, f, "stopped", task.Entry{Note: a.reason})
 		return t, nil
-	case askSkip:
-		return skipAsked(t, a, f)
-	case skip:
-		return skipped(t, a, f)
+	case ask:
+		return asked(t, a, f)
+	case resume:
+		return resumed(t, a, f)
+	case repeat:
+		if a.step < 0 || a.step >= len(t.Progress) {
+			return t, errTask
+		}
+		step := t.Plan.Steps[a.step]
+		switch {
+		case !f.may:
+			return t, fmt.Errorf("%w: it is for %s", errWho, step.Who)
+		case !t.Repeats(a.step):
+			return t, fmt.Errorf("step %s takes a vote to be executed again", step.Name)
+		}
+		note(&t, f, "to be repeated", task.Entry{Step: step.Name, Note: a.reason})
+		repeated(&t.Progress[a.step])
+		return goesOn(t), nil
 	}
 	return t, errTask
+}
+
+// repeated is a failed step that is to be executed again.
+func repeated(p *task.Progress) {
+	*p = task.Progress{State: task.StepWaiting, Earlier: append(slices.Clone(p.Earlier), task.Attempt{By: p.By, Session: p.Session, Results: p.Results})}
+}
+
+// goesOn is a task of which a step is not in its way any more.
+func goesOn(t task.Task) task.Task {
+	if broken := slices.ContainsFunc(t.Progress, func(p task.Progress) bool { return p.State == task.StepFailed }); !broken && t.State != task.Approved {
+		t.State, t.Why = task.Running, ""
+	}
+	return settled(t)
 }
 
 // note adds a line to the history.
@@ -161,7 +192,7 @@ func authored(t task.Task, a action, f facts) (task.Task, error) {
 // clear forgets a review.
 func clear(t *task.Task) {
 	t.Digest, t.Reason, t.Needs, t.OtherTeam, t.Request, t.Approval, t.Votes, t.Expires = "", "", nil, false, 0, "", nil, time.Time{}
-	t.Skips = nil
+	t.Resumed = nil
 	t.Progress = make([]task.Progress, len(t.Plan.Steps))
 	for i := range t.Progress {
 		t.Progress[i].State = task.StepWaiting
@@ -277,7 +308,7 @@ func finished(t task.Task, a action, f facts) (task.Task, error) {
 	p.Results[j] = r
 	step := t.Plan.Steps[i]
 	if r.Outcome != task.Succeeded {
-		p.State = task.StepFailed
+		p.State, p.Undone = task.StepFailed, step.Undone(p.Results)
 		note(&t, f, "failed", task.Entry{Step: step.Name, Note: r.Error})
 		return broke(t, step.Name, j, r), nil
 	}
@@ -313,6 +344,7 @@ func refused(t task.Task, a action, f facts) (task.Task, error) {
 	r := a.result
 	r.Outcome, r.Began, r.Ended = task.Refused, f.now, f.now
 	p.State, p.Results = task.StepFailed, append(p.Results, r)
+	p.Undone = t.Plan.Steps[a.step].Undone(p.Results)
 	name := t.Plan.Steps[a.step].Name
 	note(&t, f, "failed", task.Entry{Step: name, Note: r.Error})
 	return broke(t, name, a.statement, r), nil
@@ -335,6 +367,7 @@ func left(t task.Task, a action, f facts) (task.Task, error) {
 		note(&t, f, "failed", task.Entry{Step: name, Note: why})
 		return broke(t, name, n-1, p.Results[n-1]), nil
 	}
+	p.Undone = t.Plan.Steps[i].Undone(p.Results)
 	note(&t, f, "interrupted", task.Entry{Step: name, Note: why})
 	if t.State == task.Running {
 		t.State, t.Why = task.Stopped, fmt.Sprintf("step %s was left in the middle: %s", name, why)
@@ -354,44 +387,49 @@ func settled(t task.Task) task.Task {
 	return t
 }
 
-// skippable are the states in which people can vote to skip a step.
-func skippable(s task.State) bool {
+// resumable are the states in which people can vote how to go on from a step.
+func resumable(s task.State) bool {
 	return s == task.Approved || s == task.Running || s == task.Failed || s == task.Stopped
 }
 
-// skipAsked is the question whether to skip a step.
-func skipAsked(t task.Task, a action, f facts) (task.Task, error) {
-	switch {
-	case a.request.ID == 0 || a.step < 0 || a.step >= len(t.Progress):
+// leads reports whether a way leads on from a step in that state.
+func leads(w task.Way, s task.StepState) bool {
+	return s == task.StepFailed && (w == task.Skipping || w == task.Repeating) || s == task.StepWaiting && w == task.Skipping
+}
+
+// asked is the question whether to go on without a step, or with it once more.
+func asked(t task.Task, a action, f facts) (task.Task, error) {
+	if a.request.ID == 0 || a.step < 0 || a.step >= len(t.Progress) {
 		return t, errTask
-	case !f.author && !f.may:
-		return t, fmt.Errorf("step %s is not yours to skip: that is for the author to ask, and for those who may execute it", t.Plan.Steps[a.step].Name)
-	case !skippable(t.State):
-		return t, fmt.Errorf("task %d is %s, so there is nothing to skip", t.ID, t.State)
-	case t.Approval != bastion.Approved:
-		return t, fmt.Errorf("the approval of task %d is over, so it cannot go on; make another task of what is left", t.ID)
-	}
-	if s := t.Progress[a.step].State; s != task.StepWaiting && s != task.StepFailed {
-		return t, fmt.Errorf("step %s is %s", t.Plan.Steps[a.step].Name, s)
 	}
 	name := t.Plan.Steps[a.step].Name
-	for _, s := range t.Skips {
+	switch {
+	case !f.author && !f.may:
+		return t, fmt.Errorf("step %s is not yours to %s: that is for the author to ask, and for those who may execute it", name, a.way)
+	case !resumable(t.State):
+		return t, fmt.Errorf("task %d is %s, so there is nothing to %s", t.ID, t.State, a.way)
+	case t.Approval != bastion.Approved:
+		return t, fmt.Errorf("the approval of task %d is over, so it cannot go on; make another task of what is left", t.ID)
+	case !leads(a.way, t.Progress[a.step].State):
+		return t, fmt.Errorf("step %s is %s, so there is nothing to %s", name, t.Progress[a.step].State, a.way)
+	}
+	for _, s := range t.Resumed {
 		if s.Step == name && s.State == bastion.Pending {
-			return t, fmt.Errorf("request %d asks for that already", s.Request)
+			return t, fmt.Errorf("request %d asks already whether to %s step %s", s.Request, s.Way, name)
 		}
 	}
-	t.Skips = append(t.Skips, task.Skip{Step: name, Request: a.request.ID, State: a.request.State})
-	note(&t, f, "asked to skip", task.Entry{Step: name, Request: a.request.ID, Note: a.reason})
+	t.Resumed = append(t.Resumed, task.Resumption{Way: a.way, Step: name, Attempt: len(t.Progress[a.step].Earlier), Request: a.request.ID, State: a.request.State})
+	note(&t, f, "asked to "+string(a.way), task.Entry{Step: name, Request: a.request.ID, Note: a.reason})
 	return t, nil
 }
 
-// skipped follows the request for a skip.
-func skipped(t task.Task, a action, f facts) (task.Task, error) {
-	n := slices.IndexFunc(t.Skips, func(s task.Skip) bool { return s.Request == a.request.ID })
+// resumed follows the request for a resumption.
+func resumed(t task.Task, a action, f facts) (task.Task, error) {
+	n := slices.IndexFunc(t.Resumed, func(s task.Resumption) bool { return s.Request == a.request.ID })
 	if n < 0 || a.request.ID == 0 {
 		return t, errTask
 	}
-	s := &t.Skips[n]
+	s := &t.Resumed[n]
 	for _, v := range a.request.Votes[min(len(s.Votes), len(a.request.Votes)):] {
 		e := task.Entry{Request: a.request.ID, Step: s.Step, Note: v.Reason}
 		e.At, e.What, e.Revision, e.Who, e.Name, e.Session = v.At, string(v.Verdict), t.Revision, v.Who.ID(), v.Who.Name, v.Session
@@ -400,17 +438,19 @@ func skipped(t task.Task, a action, f facts) (task.Task, error) {
 	before := s.State
 	s.State, s.Votes = a.request.State, slices.Clone(a.request.Votes)
 	i := t.Step(s.Step)
-	if before != bastion.Pending || s.State != bastion.Approved || i < 0 || !skippable(t.State) || t.Approval != bastion.Approved {
+	if before != bastion.Pending || s.State != bastion.Approved || i < 0 || !resumable(t.State) || t.Approval != bastion.Approved {
 		return t, nil
 	}
 	p := &t.Progress[i]
-	if p.State != task.StepWaiting && p.State != task.StepFailed {
-		return t, nil // it was done meanwhile
+	if !leads(s.Way, p.State) || s.Attempt != len(p.Earlier) {
+		return t, nil // it was done meanwhile, or executed once more
 	}
-	p.State = task.StepSkipped
-	note(&t, f, "skipped", task.Entry{Step: s.Step, Request: a.request.ID})
-	if broken := slices.ContainsFunc(t.Progress, func(p task.Progress) bool { return p.State == task.StepFailed }); !broken && t.State != task.Approved {
-		t.State, t.Why = task.Running, ""
+	if s.Way == task.Repeating {
+		repeated(p)
+		note(&t, f, "to be repeated", task.Entry{Step: s.Step, Request: a.request.ID})
+	} else {
+		p.State = task.StepSkipped
+		note(&t, f, "skipped", task.Entry{Step: s.Step, Request: a.request.ID})
 	}
-	return settled(t), nil
+	return goesOn(t), nil
 }

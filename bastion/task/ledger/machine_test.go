@@ -45,12 +45,12 @@ var (
 	stranger = bastion.Identity{Issuer: "i", Subject: "stranger", Kind: bastion.Person, Name: "stranger"}
 )
 
-func made(state task.State, approval bastion.RequestState, s shape) task.Task {
+func made(state task.State, approval bastion.RequestState, s shape, way task.Way) task.Task {
 	t := task.Task{ID: 7, Revision: 3, State: state, Author: author, Request: 4, Approval: approval, Digest: "d", Why: "because",
 		Plan: task.Plan{Name: "n", Steps: []task.Step{
-			{Name: "one", Target: "a", Who: task.Who{Duty: bastion.Execute}, Statements: make([]task.Statement, 2)},
+			{Name: "one", Target: "a", Who: task.Who{Duty: bastion.Execute}, Statements: []task.Statement{{Whole: true}, {}}, Retry: 1},
 			{Name: "two", Target: "b", Who: task.Who{Duty: bastion.Execute}, After: []string{"one"}, Statements: make([]task.Statement, 2)}}},
-		Skips: []task.Skip{{Step: "two", Request: 5, State: bastion.Pending}}}
+		Resumed: []task.Resumption{{Way: way, Step: "two", Request: 5, State: bastion.Pending}}}
 	for _, x := range s {
 		p := task.Progress{State: x.state}
 		if x.results != nil {
@@ -60,6 +60,7 @@ func made(state task.State, approval bastion.RequestState, s shape) task.Task {
 		for _, o := range x.results {
 			p.Results = append(p.Results, task.Result{Outcome: o})
 		}
+		p.Undone = x.state == task.StepFailed && t.Plan.Steps[len(t.Progress)].Undone(p.Results)
 		t.Progress = append(t.Progress, p)
 	}
 	return t
@@ -96,10 +97,14 @@ func allowed(t task.Task, s shape, a action, f facts) bool {
 		return (t.State == task.Running || t.State == task.Stopped) && s.flies(i) && s[i].state == task.StepRunning && a.statement == len(s[i].results)-1 && f.session == "s-executor"
 	case leave:
 		return (t.State == task.Running || t.State == task.Stopped) && s[i].state == task.StepRunning && f.session == "s-executor"
-	case askSkip:
+	case ask:
 		return (f.author || f.may) && (running || t.State == task.Failed || t.State == task.Stopped) && t.Approval == bastion.Approved &&
-			(s[i].state == task.StepWaiting || s[i].state == task.StepFailed) && i != 1 // two is asked for already
-	case decide, skip:
+			(s[i].state == task.StepWaiting && a.way == task.Skipping || s[i].state == task.StepFailed && a.way != "") && i != 1 // two is asked for already
+	case repeat:
+		// Of step one nothing lasts if its first statement failed, and it says that it may
+		// be repeated; of two both is otherwise.
+		return f.may && t.State == task.Failed && t.Approval == bastion.Approved && i == 0 && s[i].state == task.StepFailed && t.Progress[i].Undone
+	case decide, resume:
 		return true
 	}
 	return false
@@ -112,8 +117,8 @@ func TestMachine(t *testing.T) {
 	approvals := []bastion.RequestState{bastion.Pending, bastion.Approved, bastion.Revoked}
 	// The facts that an act looks at, by their bits below.
 	looks := map[act]int{edit: 0b11, submit: 0b11, withdraw: 0b1, stop: 1 << 5, begin: 0b111011100, refuse: 0b111011100, finish: 0b111 << 6,
-		leave: 0b11 << 6, askSkip: 1 | 1<<2 | 1<<7}
-	acts := []act{edit, submit, withdraw, stop, begin, finish, refuse, leave, decide, askSkip, skip, "", "nonsense"}
+		leave: 0b11 << 6, ask: 1 | 1<<2 | 1<<7, repeat: 1<<2 | 1<<7}
+	acts := []act{edit, submit, withdraw, stop, begin, finish, refuse, leave, decide, ask, resume, repeat, "", "nonsense"}
 	reached := map[string]bool{}
 	for _, state := range states {
 		for _, approval := range approvals {
@@ -123,7 +128,10 @@ func TestMachine(t *testing.T) {
 						if bits&^looks[a] != 0 {
 							continue
 						}
-						machineCase(t, made(state, approval, s), s, a, bits, reached)
+						machineCase(t, made(state, approval, s, task.Skipping), s, a, bits, reached)
+						if a == resume {
+							machineCase(t, made(state, approval, s, task.Repeating), s, a, bits, reached)
+						}
 					}
 				}
 			}
@@ -132,7 +140,7 @@ func TestMachine(t *testing.T) {
 	for _, want := range []string{"draft edit draft", "draft submit review", "draft withdraw withdrawn", "review decide approved", "review decide draft",
 		"approved decide draft", "approved begin running", "approved refuse failed", "running begin running", "running finish running",
 		"running finish done", "running finish failed", "running finish stopped", "running leave stopped", "running stop stopped", "running decide stopped",
-		"stopped finish stopped", "failed skip running", "stopped skip running", "failed skip done", "running skip done", "approved skip done"} {
+		"stopped finish stopped", "failed resume running", "stopped resume running", "failed resume done", "running resume done", "approved resume done", "failed repeat running"} {
 		if !reached[want] {
 			t.Errorf("never reached: %s", want)
 		}
@@ -144,7 +152,7 @@ func TestMachine(t *testing.T) {
 			switch got {
 			case "running refuse failed":
 			case "stopped finish done", // the last statement ended well after somebody stopped the task
-				"stopped skip done":
+				"stopped resume done":
 			default:
 				t.Errorf("reached, and in no table: %s", got)
 			}
@@ -171,20 +179,24 @@ func machineCase(t *testing.T, before task.Task, s shape, what act, bits int, re
 		a.plan = task.Plan{Steps: []task.Step{{Name: "new"}}}
 	case submit:
 		a.plan, a.digest, a.needs, a.request = before.Plan, "e", bastion.Needs{{Count: 1, Role: "r"}}, bastion.Request{ID: 9, State: bastion.Pending}
-	case decide, skip:
+	case decide, resume:
 		if bits != 0 { // the facts say nothing here
 			return
 		}
 		for _, r := range []bastion.RequestState{bastion.Pending, bastion.Approved, bastion.Used, bastion.Denied, bastion.Expired, bastion.Withdrawn, bastion.Revoked} {
 			x := a
 			x.request = bastion.Request{ID: 4, State: r, Votes: []bastion.Vote{{Who: stranger, Verdict: bastion.VoteApprove}}}
-			if what == skip {
+			if what == resume {
 				x.request.ID = 5
 			}
 			more = append(more, x)
 		}
-	case askSkip:
-		a.request = bastion.Request{ID: 9, State: bastion.Pending}
+	case ask:
+		for _, w := range []task.Way{"", task.Skipping, task.Repeating} {
+			x := a
+			x.way, x.request = w, bastion.Request{ID: 9, State: bastion.Pending}
+			more = append(more, x)
+		}
 	case finish:
 		for _, o := range []task.Outcome{task.Succeeded, task.Failing, task.Refused, task.Unknowable} {
 			x := a
@@ -229,6 +241,15 @@ func checkAfter(t *testing.T, before, after task.Task, a action, f facts) {
 			continue
 		}
 		old := before.Progress[i]
+		if len(p.Earlier) > len(old.Earlier) {
+			last := p.Earlier[len(p.Earlier)-1]
+			voted := a.act == resume && a.request.State == bastion.Approved && before.Resumed[0].Way == task.Repeating
+			if old.State != task.StepFailed || p.State != task.StepWaiting || p.Results != nil || !voted && a.act != repeat ||
+				!reflect.DeepEqual(last, task.Attempt{By: old.By, Session: old.Session, Results: old.Results}) {
+				t.Fatalf("%s %s: a step is repeated that was %v", before.State, a.act, old)
+			}
+			continue
+		}
 		if old.State.Over() && (p.State != old.State || !reflect.DeepEqual(p.Results, old.Results)) {
 			t.Fatalf("%s %s: a step that is over changed from %v to %v", before.State, a.act, old, p)
 		}
@@ -240,7 +261,7 @@ func checkAfter(t *testing.T, before, after task.Task, a action, f facts) {
 				t.Fatalf("%s %s: the outcome of a statement changed from %s to %s", before.State, a.act, o, p.Results[j].Outcome)
 			}
 		}
-		if p.State == task.StepSkipped && old.State != task.StepSkipped && (a.act != skip || a.request.State != bastion.Approved) {
+		if p.State == task.StepSkipped && old.State != task.StepSkipped && (a.act != resume || a.request.State != bastion.Approved || before.Resumed[0].Way != task.Skipping) {
 			t.Fatalf("%s %s: skipped without a vote", before.State, a.act)
 		}
 	}

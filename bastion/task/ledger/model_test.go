@@ -33,6 +33,7 @@ type planned struct {
 	votes    map[uint64][]*account // approvals, by the request
 	request  uint64
 	skips    map[uint64]int // of a step, by the request
+	repeats  map[uint64]int // the same requests, if they are to repeat it: after how many attempts
 	denied   map[uint64]bool
 	expires  time.Time // of the approval
 	steps    [2]stage
@@ -44,6 +45,8 @@ type stage struct {
 	over    bool
 	by      *account
 	skipped bool
+	failed  bool
+	earlier []*account // who executed it before it was repeated
 }
 
 func (s stage) gone() bool { return s.over || s.skipped }
@@ -78,7 +81,7 @@ func TestModel(t *testing.T) {
 
 // back is a task that is a draft again.
 func (p *planned) back() {
-	*p = planned{author: p.author, revision: p.revision, state: task.Draft, votes: p.votes, skips: map[uint64]int{}, denied: p.denied}
+	*p = planned{author: p.author, revision: p.revision, state: task.Draft, votes: p.votes, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: p.denied}
 }
 
 type model struct {
@@ -150,12 +153,12 @@ func (m *model) do(text string) error {
 			}
 		}
 	}
+	s.by = a
 	if m.failing {
-		p.state = task.Failed
+		p.state, s.failed = task.Failed, true
 		return &bastion.TargetError{Code: "1", Summary: "no"}
 	}
 	m.ran++
-	s.by = a
 	s.ran++
 	p.state = task.Running
 	if s.ran == 2 {
@@ -233,7 +236,11 @@ func (m *model) run() {
 				m.stop(id, p, pick())
 			}
 		},
-		"skip":          func(*rapid.T) { id, p := some(); m.skip(id, p, pick(), rapid.IntRange(0, 1).Draw(m.T, "step")) },
+		"skip": func(*rapid.T) {
+			id, p := some()
+			m.resume(id, p, pick(), rapid.IntRange(0, 1).Draw(m.T, "step"), rapid.SampledFrom([]task.Way{task.Skipping, task.Repeating}).Draw(m.T, "way"))
+		},
+		"repeat":        func(*rapid.T) { id, p := some(); m.repeat(id, p, pick(), rapid.IntRange(0, 1).Draw(m.T, "step")) },
 		"forward":       func(*rapid.T) { m.forward(some()) },
 		"forward again": func(*rapid.T) { m.forward(some()) },
 		"groups": func(*rapid.T) {
@@ -281,7 +288,7 @@ func (m *model) forward(id int, p *planned) {
 			m.vote(p, r, able("reviewer"), bastion.VoteApprove)
 			return
 		}
-		m.skip(id, p, p.author, 0)
+		m.resume(id, p, p.author, 0, rapid.SampledFrom([]task.Way{task.Skipping, task.Repeating}).Draw(m.T, "way"))
 	}
 }
 
@@ -369,7 +376,7 @@ func (m *model) create(a *account) {
 	})
 	m.agree("new", a.has("designer"), err)
 	if err == nil {
-		m.tasks = append(m.tasks, &planned{author: a, revision: 1, state: task.Draft, votes: map[uint64][]*account{}, skips: map[uint64]int{}, denied: map[uint64]bool{}})
+		m.tasks = append(m.tasks, &planned{author: a, revision: 1, state: task.Draft, votes: map[uint64][]*account{}, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: map[uint64]bool{}})
 	}
 }
 
@@ -380,7 +387,7 @@ func (m *model) edit(id int, p *planned, a *account) {
 	})
 	m.agree("edit", a == p.author && a.has("designer") && p.state.Editable(), err)
 	if err == nil {
-		*p = planned{author: p.author, revision: p.revision + 1, state: task.Draft, votes: p.votes, skips: map[uint64]int{}, denied: p.denied}
+		*p = planned{author: p.author, revision: p.revision + 1, state: task.Draft, votes: p.votes, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: p.denied}
 	}
 }
 
@@ -421,7 +428,7 @@ func (m *model) vote(p *planned, request uint64, a *account, v bastion.Verdict) 
 	step, skip := p.skips[request]
 	if skip {
 		for _, s := range p.steps {
-			if s.by != nil && s.by.human == a.human {
+			if slices.ContainsFunc(append(slices.Clone(s.earlier), s.by), func(by *account) bool { return by != nil && by.human == a.human }) {
 				m.Fatalf("%s executed a step and votes on a skip", a.who.Name)
 			}
 		}
@@ -433,7 +440,7 @@ func (m *model) vote(p *planned, request uint64, a *account, v bastion.Verdict) 
 	case open == bastion.Approved && !skip && p.state == task.Review:
 		p.state, p.expires = task.Approved, m.world.clock().Add(task.Lasts)
 	case open == bastion.Approved && skip && len(p.votes[request]) == 0:
-		m.skipped(p, step)
+		m.resumed(p, step, request)
 	}
 	p.votes[request] = append(p.votes[request], a)
 }
@@ -450,26 +457,50 @@ func (m *model) denied(p *planned, request uint64, skip bool) {
 	p.denied[request] = true
 }
 
-// skipped is a step that people voted to leave out.
-func (m *model) skipped(p *planned, step int) {
+// resumed is a step that people voted to leave out, or to execute again.
+func (m *model) resumed(p *planned, step int, request uint64) {
 	s := &p.steps[step-1]
-	if p.denied[p.request] || s.over || s.skipped || !m.world.clock().Before(p.expires) ||
+	attempt, repeats := p.repeats[request]
+	if p.denied[p.request] || s.over || s.skipped || !m.world.clock().Before(p.expires) || attempt != len(s.earlier) || repeats && !s.failed ||
 		p.state != task.Approved && p.state != task.Running && p.state != task.Failed && p.state != task.Stopped {
 		return
 	}
-	s.skipped = true
-	broken := false
-	for _, o := range p.steps {
-		broken = broken || !o.over && !o.skipped && o.by != nil
+	if repeats {
+		s.again()
+	} else {
+		s.skipped, s.failed = true, false
 	}
-	if t := m.page(slices.Index(m.tasks, p) + 1); !broken && p.state != task.Approved {
-		broken = slices.ContainsFunc(t.Progress, func(p task.Progress) bool { return p.State == task.StepFailed })
-		if !broken {
-			p.state = task.Running
-		}
+	m.goesOn(p)
+}
+
+func (s *stage) again() {
+	*s = stage{earlier: append(slices.Clone(s.earlier), s.by)}
+}
+
+// goesOn is a task in whose way one thing less is.
+func (m *model) goesOn(p *planned) {
+	if p.state != task.Approved && !p.steps[0].failed && !p.steps[1].failed {
+		p.state = task.Running
 	}
 	if p.steps[0].gone() && p.steps[1].gone() {
 		p.state = task.Done
+	}
+}
+
+// repeat has a step executed again without a vote: of the second step alone that is
+// right, once, and if its first statement failed.
+func (m *model) repeat(id int, p *planned, a *account, step int) {
+	m.follow()
+	err := m.visit(a, func(s *bastion.Session) error {
+		_, err := m.world.ledger.Repeat(m.ctx, s, uint64(id), []string{"one", "two"}[step], "")
+		return err
+	})
+	s := &p.steps[step]
+	right := step == 1 && s.failed && s.ran == 0 && len(s.earlier) == 0
+	m.agree("repeat", right && p.state == task.Failed && a.has("deployer") && m.world.clock().Before(p.expires) && !p.denied[p.request], err)
+	if err == nil {
+		s.again()
+		m.goesOn(p)
 	}
 }
 
@@ -516,21 +547,25 @@ func (m *model) stop(id int, p *planned, a *account) {
 	case p.state == task.Running:
 		p.state = task.Stopped
 	default:
-		*p = planned{author: p.author, revision: p.revision, state: task.Withdrawn, votes: p.votes, skips: map[uint64]int{}, denied: p.denied}
+		*p = planned{author: p.author, revision: p.revision, state: task.Withdrawn, votes: p.votes, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: p.denied}
 	}
 }
 
-func (m *model) skip(id int, p *planned, a *account, step int) {
+func (m *model) resume(id int, p *planned, a *account, step int, way task.Way) {
 	m.follow()
-	err := m.visit(a, func(s *bastion.Session) error {
-		_, r, err := m.world.ledger.Skip(m.ctx, s, uint64(id), []string{"one", "two"}[step], "it is not needed")
+	s := p.steps[step]
+	err := m.visit(a, func(v *bastion.Session) error {
+		_, r, err := m.world.ledger.Resume(m.ctx, v, uint64(id), []string{"one", "two"}[step], way, "it is not needed")
 		if err == nil {
 			p.skips[r.ID] = step + 1
+			if way == task.Repeating {
+				p.repeats[r.ID] = len(s.earlier)
+			}
 		}
 		return err
 	})
-	if err == nil && (!a.has("deployer") && a != p.author || p.steps[step].gone() ||
-		p.state == task.Draft || p.state == task.Review || p.state.Ended() || !m.world.clock().Before(p.expires)) {
-		m.Fatalf("%s asks to skip a step of a task that is %s", a.who.Name, p.state)
+	if err == nil && (!a.has("deployer") && a != p.author || s.gone() || way == task.Repeating && !s.failed ||
+		p.state == task.Draft || p.state == task.Review || p.state == task.Done || p.state == task.Withdrawn || !m.world.clock().Before(p.expires)) {
+		m.Fatalf("%s asks to %s a step of a task that is %s", a.who.Name, way, p.state)
 	}
 }

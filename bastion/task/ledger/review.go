@@ -20,7 +20,7 @@ func quiet(bastion.Frame) error { return nil }
 // asks those for whose approval policy asks, and the plan itself. One statement that
 // policy denies refuses the task.
 func (l *Ledger) Submit(ctx context.Context, s *bastion.Session, id uint64, reason string) (t task.Task, err error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return t, err
 	}
@@ -33,8 +33,12 @@ func (l *Ledger) Submit(ctx context.Context, s *bastion.Session, id uint64, reas
 	if err := checkReason(reason, true); err != nil {
 		return t, err
 	}
-	plan, asked, err := l.readPlan(ctx, s, t.Plan)
-	if err != nil {
+	var plan task.Plan
+	var asked verdict
+	if err := s.Aside(func(s *bastion.Session) (err error) {
+		plan, asked, err = l.readPlan(ctx, s, t.Plan)
+		return err
+	}); err != nil {
 		return t, err
 	}
 	needs := union(plan.Approvals, asked.needs)
@@ -103,13 +107,19 @@ func (l *Ledger) readPlan(ctx context.Context, s *bastion.Session, p task.Plan) 
 		if err != nil {
 			return p, v, err
 		}
-		step.Bound = bound(target)
+		if step.Bound, err = bound(target); err != nil {
+			return p, v, err
+		}
+		executors := l.executors(s.Who(), *step)
 		if err := s.Open(ctx, step.Target, bastion.Job{Show: quiet}); err != nil {
 			return p, v, fmt.Errorf("reading step %s on %s: %w", step.Name, step.Target, err)
 		}
 		for j := range step.Statements {
 			st := &step.Statements[j]
 			op, d, err := l.readStatement(ctx, s, p, step.Target, st, changed[step.Target])
+			if err == nil {
+				d = l.forAll(d, executors, op, st)
+			}
 			if err == nil && d.Effect == bastion.Deny && st.Note == "" {
 				err = &bastion.DeniedError{Rule: d.Rule, Reason: d.Reason, Next: d.Next}
 			}
@@ -124,7 +134,11 @@ func (l *Ledger) readPlan(ctx context.Context, s *bastion.Session, p task.Plan) 
 				v.needs = union(v.needs, d.Needs)
 			}
 			v.otherTeam = v.otherTeam || d.OtherTeam
+			before := len(v.actions)
 			v.actions = op.AppendActions(v.actions)
+			if st.Reads, st.Whole, err = l.nature(step.Target, v.actions[before:]); err != nil {
+				return p, v, err
+			}
 		}
 	}
 	for i := range p.Steps {
@@ -138,6 +152,67 @@ func (l *Ledger) readPlan(ctx context.Context, s *bastion.Session, p task.Plan) 
 	}
 	v.actions = unique(v.actions)
 	return p, v, nil
+}
+
+// nature says whether actions change nothing, and whether nothing of them lasts if
+// they fail.
+func (l *Ledger) nature(target string, actions []bastion.Action) (reads, whole bool, err error) {
+	_, c, err := l.connector(target)
+	if err != nil {
+		return false, false, err
+	}
+	verbs := c.Verbs()
+	reads, whole = true, true
+	for _, a := range actions {
+		i := slices.IndexFunc(verbs, func(v bastion.VerbInfo) bool { return v.Verb == a.Verb })
+		reads = reads && i >= 0 && !verbs[i].Write
+		whole = whole && i >= 0 && (!verbs[i].Write || verbs[i].Whole)
+	}
+	return reads, whole, nil
+}
+
+// executors are those known who may execute a step, one of each combination of roles:
+// policy decides by these. The author is left out.
+func (l *Ledger) executors(author bastion.Identity, step task.Step) []bastion.Identity {
+	var found []bastion.Identity
+	seen := map[string]bool{}
+	for _, who := range l.c.People() {
+		roles := l.c.Policy.Roles(who)
+		if who.Equal(author) || !step.Who.In(roles) {
+			continue
+		}
+		key := string(who.Kind)
+		for _, r := range roles {
+			key += "\x00" + r.Name
+		}
+		if !seen[key] {
+			seen[key] = true
+			found = append(found, who)
+		}
+	}
+	return found
+}
+
+// forAll is a decision about a statement for whoever may execute it: what is asked for
+// any of them is asked for, so that any of them can. It is denied only if it is denied
+// to all: authors design what they may not do themselves.
+func (l *Ledger) forAll(d bastion.Decision, executors []bastion.Identity, op bastion.Operation, st *task.Statement) bastion.Decision {
+	for _, who := range executors {
+		o := l.c.Policy.Decide(who, op)
+		switch {
+		case o.Effect == bastion.Deny:
+			continue
+		case d.Effect == bastion.Deny:
+			d = o
+			st.Effect, st.Rule, st.Note = o.Effect.String(), o.Rule, ""
+			continue
+		case o.Effect == bastion.Ask && d.Effect != bastion.Ask:
+			d.Effect, d.Rule, d.Needs = bastion.Ask, o.Rule, nil
+			st.Effect, st.Rule = o.Effect.String(), o.Rule
+		}
+		d.Needs, d.OtherTeam = union(d.Needs, o.Needs), d.OtherTeam || o.OtherTeam
+	}
+	return d
 }
 
 func unique(all []bastion.Action) []bastion.Action {
@@ -230,47 +305,27 @@ func union(a, b bastion.Needs) bastion.Needs {
 	return all
 }
 
-// Skip asks those who decide the task whether a step may be skipped, so that the rest
-// goes on. Neither the author nor those who executed anything can vote on it.
-func (l *Ledger) Skip(ctx context.Context, s *bastion.Session, id uint64, step, reason string) (t task.Task, r bastion.Request, err error) {
-	p, err := ask(ctx, s)
+// Resume asks those who decide the task whether it may go on without a step, or with it
+// once more. Neither the author nor those who executed anything can vote on it.
+func (l *Ledger) Resume(ctx context.Context, s *bastion.Session, id uint64, step string, way task.Way, reason string) (t task.Task, r bastion.Request, err error) {
+	p, t, i, err := l.failing(ctx, s, id, step)
 	if err != nil {
-		return t, r, err
-	}
-	if t, err = l.see(p, id); err != nil {
 		return t, r, err
 	}
 	if err := checkReason(reason, true); err != nil {
 		return t, r, err
 	}
-	i := t.Step(step)
-	if i < 0 {
-		return t, r, fmt.Errorf("task %d has no step %q", t.ID, bastion.VisibleLine(step))
-	}
 	f := facts{who: p.who, session: p.session, author: t.Author.Equal(p.who), may: p.may(t.Plan.Steps[i])}
 	// What would not be taken is not asked for.
-	probe := action{act: askSkip, step: i, reason: reason, request: bastion.Request{ID: 1, State: bastion.Pending}}
+	probe := action{act: ask, way: way, step: i, reason: reason, request: bastion.Request{ID: 1, State: bastion.Pending}}
 	if _, err := next(t, probe, f); err != nil {
 		return t, r, err
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "skip step %s of task %d, and go on with what comes after it\n\n", step, t.ID)
-	fmt.Fprintf(&b, "the task is %s\n", t.State)
-	if t.Why != "" {
-		fmt.Fprintf(&b, "  %s\n", bastion.VisibleLine(t.Why))
-	}
-	for j, st := range t.Plan.Steps {
-		fmt.Fprintf(&b, "step %s is %s\n", st.Name, t.Progress[j].State)
-		for k, res := range t.Progress[j].Results {
-			fmt.Fprintf(&b, "  statement %d: %s %s\n", k+1, res.Outcome, bastion.VisibleLine(res.Tag))
-		}
-	}
-	fmt.Fprintf(&b, "\n%s", t.Plan.Recorded())
-	digest := fmt.Sprintf("skip:%d:%d:%d:%s", t.ID, t.Revision, len(t.Skips), t.Digest)
+	digest := fmt.Sprintf("%s:%d:%d:%d:%s", way, t.ID, t.Revision, len(t.Resumed), t.Digest)
 	q := approval.TaskQuestion{
-		Who: p.who, Origin: p.origin, Session: p.session, Task: t.ID, Target: t.Plan.Steps[i].Target, Verb: "skip",
-		Actions: []bastion.Action{{Verb: "skip", Resource: step}},
-		Summary: fmt.Sprintf("skip step %s of task %d: %s", step, t.ID, t.Plan.Name), Text: b.String(), Digest: digest,
+		Who: p.who, Origin: p.origin, Session: p.session, Task: t.ID, Target: t.Plan.Steps[i].Target, Verb: bastion.Verb(way),
+		Actions: []bastion.Action{{Verb: bastion.Verb(way), Resource: step}},
+		Summary: fmt.Sprintf("%s step %s of task %d: %s", way, step, t.ID, t.Plan.Name), Text: resumption(t, i, way), Digest: digest,
 		Needs: t.Needs, OtherTeam: t.OtherTeam, Within: t.Plan.Within, Lasts: t.Plan.Lasts, Reason: reason,
 		Apart: append(t.Executors(), t.Author),
 	}
@@ -285,8 +340,63 @@ func (l *Ledger) Skip(ctx context.Context, s *bastion.Session, id uint64, step, 
 		}
 		f := f
 		f.now = r.Created
-		t, err = l.apply(tx, t, action{act: askSkip, step: i, reason: reason, request: r}, f, p.by)
+		t, err = l.apply(tx, t, action{act: ask, way: way, step: i, reason: reason, request: r}, f, p.by)
 		return err
 	})
 	return t, r, err
+}
+
+// resumption is what people read who vote on it.
+func resumption(t task.Task, i int, way task.Way) string {
+	var b strings.Builder
+	step := t.Plan.Steps[i].Name
+	if way == task.Skipping {
+		fmt.Fprintf(&b, "skip step %s of task %d, and go on with what comes after it\n\n", step, t.ID)
+	} else {
+		fmt.Fprintf(&b, "execute step %s of task %d once more, from its first statement on\n", step, t.ID)
+		if t.Progress[i].Undone {
+			fmt.Fprint(&b, "nothing lasts of what was executed of it\n\n")
+		} else {
+			fmt.Fprint(&b, "what was executed of it may last, and would be executed again\n\n")
+		}
+	}
+	fmt.Fprintf(&b, "the task is %s\n", t.State)
+	if t.Why != "" {
+		fmt.Fprintf(&b, "  %s\n", bastion.VisibleLine(t.Why))
+	}
+	for j, st := range t.Plan.Steps {
+		fmt.Fprintf(&b, "step %s is %s\n", st.Name, t.Progress[j].State)
+		for k, res := range t.Progress[j].Results {
+			fmt.Fprintf(&b, "  statement %d: %s %s\n", k+1, res.Outcome, bastion.VisibleLine(res.Tag))
+		}
+	}
+	fmt.Fprintf(&b, "\n%s", t.Plan.Recorded())
+	return b.String()
+}
+
+// failing is the person, the task, and the number of its step of that name.
+func (l *Ledger) failing(ctx context.Context, s *bastion.Session, id uint64, step string) (p person, t task.Task, i int, err error) {
+	if p, err = whois(ctx, s); err != nil {
+		return p, t, 0, err
+	}
+	if t, err = l.see(p, id); err != nil {
+		return p, t, 0, err
+	}
+	if i = t.Step(step); i < 0 {
+		return p, t, 0, fmt.Errorf("task %d has no step %q", t.ID, bastion.VisibleLine(step))
+	}
+	return p, t, i, nil
+}
+
+// Repeat has a step that failed executed again by the approval that the task has, where
+// [task.Task.Repeats]. Where that takes a vote, it is an error: see Resume.
+func (l *Ledger) Repeat(ctx context.Context, s *bastion.Session, id uint64, step, reason string) (t task.Task, err error) {
+	p, t, i, err := l.failing(ctx, s, id, step)
+	if err != nil {
+		return t, err
+	}
+	if err := checkReason(reason, false); err != nil {
+		return t, err
+	}
+	return l.change(ctx, id, action{act: repeat, step: i, reason: reason}, facts{who: p.who, session: p.session, may: p.may(t.Plan.Steps[i])}, p.by)
 }

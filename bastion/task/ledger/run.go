@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -18,16 +19,20 @@ import (
 
 // bound identifies the system behind a target's name, so that what was reviewed for
 // one does not run on another.
-func bound(t bastion.Target) string {
-	sum := sha256.Sum256([]byte(t.Name + "\x00" + t.Kind + "\x00" + t.Address))
-	return hex.EncodeToString(sum[:])
+func bound(t bastion.Target) (string, error) {
+	b, err := json.Marshal([]any{t.Name, t.Kind, t.Address, t.Options})
+	if err != nil {
+		return "", fmt.Errorf("reading target %s: %w", t.Name, err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // Run executes what is next of an approved task: the step of that name, or, without
 // one, step after step as long as they are for this person. It returns the task as it
 // is then. A statement that fails, or is refused, stops the task and is an error.
 func (l *Ledger) Run(ctx context.Context, s *bastion.Session, id uint64, only string, w task.Watch) (t task.Task, err error) {
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return t, err
 	}
@@ -49,7 +54,9 @@ func (l *Ledger) Run(ctx context.Context, s *bastion.Session, id uint64, only st
 		if err != nil || i < 0 {
 			return t, err
 		}
-		err = l.step(ctx, s, p, t, i, w)
+		// On connections of its own: what a console of the same session left open, or set,
+		// is nothing to it, and cannot take back what it does.
+		err = s.Aside(func(s *bastion.Session) error { return l.step(ctx, s, p, t, i, w) })
 		again, serr := l.see(p, id)
 		if serr == nil {
 			t = again
@@ -138,7 +145,12 @@ func (l *Ledger) step(ctx context.Context, s *bastion.Session, p person, t task.
 	case !t.Ready(i):
 		return &bastion.DeniedError{Reason: fmt.Sprintf("step %s comes %s, and that is not done yet", step.Name, afterWords(step.After))}
 	}
-	if target, ok := l.c.Targets.Named(step.Target); !ok || bound(target) != step.Bound {
+	target, ok := l.c.Targets.Named(step.Target)
+	now, err := bound(target)
+	if err != nil {
+		return err
+	}
+	if !ok || now != step.Bound {
 		return &bastion.DeniedError{Reason: fmt.Sprintf("target %s is not the system for which the task was reviewed", step.Target), Next: "submit the task again"}
 	}
 	if err := s.Open(ctx, step.Target, w.Job); err != nil {
@@ -199,11 +211,16 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task,
 		return err
 	}
 	// Who may execute is asked anew for each statement.
-	p, err := ask(ctx, s)
+	p, err := whois(ctx, s)
 	if err != nil {
 		return err
 	}
 	a := action{act: begin, step: i, statement: j, result: task.Result{Digest: op.Digest()}}
+	if refusal == nil && !*began {
+		if err := fresh(ctx, s, p, op); err != nil {
+			return err
+		}
+	}
 	if refusal != nil {
 		a.act, a.result.Error = refuse, refusal.Error()
 	}
@@ -238,6 +255,16 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task,
 	return nil
 }
 
+// fresh asks for a fresher sign-in where policy wants one, before anything has begun:
+// somebody who only has to sign in again does not make the task fail.
+func fresh(ctx context.Context, s *bastion.Session, p person, op bastion.Operation) error {
+	d, err := s.Decide(ctx, op)
+	if err == nil && d.Effect != bastion.Deny && d.Fresh > 0 && p.who.Kind == bastion.Person && s.Now().Sub(p.who.SignedIn) > d.Fresh {
+		err = &bastion.StaleError{Max: d.Fresh}
+	}
+	return err
+}
+
 // claim is a use of the task's approval for a step, and from whom who executes it has
 // to be apart.
 func (l *Ledger) claim(p person, t task.Task, i int) approval.TaskUse {
@@ -253,7 +280,7 @@ func (l *Ledger) claim(p person, t task.Task, i int) approval.TaskUse {
 			u.ApartFromVoters = true
 		}
 	}
-	for _, k := range t.Skips {
+	for _, k := range t.Resumed {
 		if k.State.Open() {
 			u.Others = append(u.Others, k.Request)
 		}
@@ -267,8 +294,8 @@ func (l *Ledger) claim(p person, t task.Task, i int) approval.TaskUse {
 		return u
 	}
 	for _, name := range t.Plan.Steps[i].Apart {
-		if k := t.Step(name); k >= 0 && t.Progress[k].By != nil {
-			u.Apart = append(u.Apart, *t.Progress[k].By)
+		if k := t.Step(name); k >= 0 {
+			u.Apart = append(u.Apart, t.Progress[k].Executors()...)
 		}
 	}
 	return u

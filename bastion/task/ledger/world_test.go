@@ -58,6 +58,10 @@ type world struct {
 	sessions int
 	settings string
 	strict   bool // policy asks for two reviewers where it asked for one
+	fresh    time.Duration
+	dialed   int // connections to targets
+	// denied is whom policy refuses everything; nil is nobody.
+	denied func(bastion.Identity) bool
 }
 
 func targets() bastion.Targets {
@@ -70,7 +74,7 @@ func targets() bastion.Targets {
 func file(name string) task.File {
 	return task.File{Name: name, Approvals: bastion.Needs{{Count: 1, Role: "reviewer"}}, Steps: []task.FileStep{
 		{Name: "one", Target: "staging", Script: "write " + name + ".1.1; read " + name + ".1.2"},
-		{Name: "two", Target: "production", Script: "write " + name + ".2.1; write " + name + ".2.2"},
+		{Name: "two", Target: "production", Script: "write " + name + ".2.1; write " + name + ".2.2", Retry: 1},
 	}}
 }
 
@@ -94,7 +98,7 @@ func (w *world) restart() (err error) {
 	if err != nil {
 		return err
 	}
-	l, err = ledger.Open(ledger.Config{DB: w.db, Append: appendTo, Approvals: w.votes, Policy: w, Targets: w.targets, Connectors: []bastion.Connector{toy{w}, postgres.New()},
+	l, err = ledger.Open(ledger.Config{DB: w.db, Append: appendTo, Approvals: w.votes, Policy: w, People: w.everybody, Targets: w.targets, Connectors: []bastion.Connector{toy{w}, postgres.New()},
 		Parse: func(b []byte) (f task.File, err error) { err = json.Unmarshal(b, &f); return f, err },
 		Place: func(_ []byte, found []task.Problem) error {
 			return fmt.Errorf("%s: %s", found[0].Path, found[0].Message)
@@ -160,6 +164,9 @@ func (w *world) Decide(who bastion.Identity, op bastion.Operation) bastion.Decis
 	}) {
 		return bastion.Decision{Rule: "duty", Reason: "no duty"}
 	}
+	if w.denied != nil && op.Intent().Verb != bastion.Connect && w.denied(who) {
+		return bastion.Decision{Rule: "blocked", Reason: "not now"}
+	}
 	switch op.Intent().Verb {
 	case "write", "create":
 		n := 1
@@ -168,7 +175,7 @@ func (w *world) Decide(who bastion.Identity, op bastion.Operation) bastion.Decis
 			n = 2
 		}
 		w.mu.Unlock()
-		return bastion.Decision{Effect: bastion.Ask, Rule: "writes", Needs: bastion.Needs{{Count: n, Role: "reviewer"}}}
+		return bastion.Decision{Effect: bastion.Ask, Rule: "writes", Needs: bastion.Needs{{Count: n, Role: "reviewer"}}, Fresh: w.fresh}
 	case "drop":
 		return bastion.Decision{Rule: "no-drop", Reason: "what is gone is gone"}
 	}
@@ -240,8 +247,10 @@ func (channel) CloseWrite() error           { return nil }
 // toy is a connector of a language of a verb and a word.
 type toy struct{ *world }
 
-func (toy) Kind() string               { return "toy" }
-func (toy) Verbs() []bastion.VerbInfo  { return nil }
+func (toy) Kind() string { return "toy" }
+func (toy) Verbs() []bastion.VerbInfo {
+	return []bastion.VerbInfo{{Verb: "read"}, {Verb: "write", Write: true, Whole: true}, {Verb: "create", Write: true}}
+}
 func (toy) Check(bastion.Target) error { return nil }
 func (toy) Split(text string) (all []string, rest string, err error) {
 	for {
@@ -275,6 +284,9 @@ func (toy) Bind(_ bastion.Target, text string, values []bastion.Value) (bastion.
 }
 func (c toy) Dial(_ context.Context, p *bastion.Permit) (bastion.Conn, error) {
 	_, err := p.Use(bastion.ForDial)
+	c.mu.Lock()
+	c.dialed++
+	c.mu.Unlock()
 	return conn{toy: c, made: map[string]bool{}}, err
 }
 
