@@ -58,6 +58,7 @@ func (e *NotApprovedError) Error() string { return e.Request.End() }
 // ParseError says why a text could not be read. It speaks of the person's own text.
 type ParseError struct {
 	Message  string
+	Code     string // such as an SQLSTATE; empty where the text breaks the language's rules
 	Position int    // in characters from 1; 0 if not known
 	Next     string // what to do instead; may be empty
 }

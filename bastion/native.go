@@ -210,7 +210,14 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 			job.Done(err)
 		}
 	})
-	return f, err
+	if err != nil {
+		if f.land() { // it was decided, and ends here
+			err = n.s.finish(ctx, a, err)
+			a.sink.note.ended(err, 0)
+		}
+		return nil, err
+	}
+	return f, nil
 }
 
 // Prepare lets the target look at a text without running it, which policy must

@@ -18,6 +18,8 @@ type answer struct {
 	prepares *prepared       // what it prepares; nil if it runs
 	pause    uint64          // the client's, when it was last decided; serve's goroutine's alone
 
+	renames func() // what it does to names, once it ran; nil if nothing
+
 	failed    bool // and the client is to hear why
 	described bool // the columns were asked for
 	told      bool // of masked columns
@@ -30,7 +32,10 @@ func (a *answer) job() bastion.Job {
 }
 
 func (a *answer) done(err error) {
-	if err != nil && a.failed {
+	switch {
+	case err == nil && a.renames != nil:
+		a.renames()
+	case err != nil && a.failed:
 		a.c.failing(err)
 	}
 }
@@ -171,11 +176,7 @@ func (c *client) show(f bastion.Frame) error {
 		return c.put(appendSetting(nil, f.Name(), f.Text()))
 	case bastion.NotificationFrame:
 		b, at := wire.Begin(nil, 'A')
-		pid := uint32(0)
-		if f.Affected() == self {
-			pid = c.pid
-		}
-		b = binary.BigEndian.AppendUint32(b, pid)
+		b = binary.BigEndian.AppendUint32(b, uint32(f.Affected()))
 		return c.put(wire.End(wire.String(wire.String(b, f.Name()), f.Text()), at))
 	}
 	return errors.New("internal error: a frame that no client understands")

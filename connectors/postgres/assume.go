@@ -95,14 +95,7 @@ func (a *assumed[T]) holds(name string) bool {
 func (a *assumed[T]) set(name string, value T) *change[T] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.by[name]
-	if s == nil {
-		if a.by == nil {
-			a.by = map[string]*standing[T]{}
-		}
-		s = &standing[T]{}
-		a.by[name] = s
-	}
+	s := a.place(name)
 	c := &change[T]{a, name, value, a.batch}
 	s.changes = append(s.changes, c)
 	return c
@@ -154,6 +147,30 @@ func (a *assumed[T]) tidy(name string, s *standing[T]) {
 	}
 }
 
+// place is where it stands what a name stands for. The caller holds mu.
+func (a *assumed[T]) place(name string) *standing[T] {
+	s := a.by[name]
+	if s == nil {
+		if a.by == nil {
+			a.by = map[string]*standing[T]{}
+		}
+		s = &standing[T]{}
+		a.by[name] = s
+	}
+	return s
+}
+
+// put says that a name stands for something now, which no change said. Changes that
+// are on their way come after it.
+func (a *assumed[T]) put(name string, value T) (before T) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.place(name)
+	before, s.known = s.known, value
+	a.tidy(name, s)
+	return before
+}
+
 // forget takes away what is confirmed, where which says so.
 func (a *assumed[T]) forget(which func(name string, value T) bool) {
 	a.mu.Lock()
@@ -163,6 +180,18 @@ func (a *assumed[T]) forget(which func(name string, value T) bool) {
 		if s.known != nothing && which(name, s.known) {
 			s.known = nothing
 			a.tidy(name, s)
+		}
+	}
+}
+
+// each calls f for every name that stands for something, as far as is confirmed.
+func (a *assumed[T]) each(f func(name string, value T)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var nothing T
+	for name, s := range a.by {
+		if s.known != nothing {
+			f(name, s.known)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"sync"
 )
 
@@ -13,16 +14,20 @@ type clients struct {
 	by map[cancelKey]*client
 }
 
-// cancelKey is the contents of BackendKeyData: 64 random bits.
+// cancelKey is the contents of BackendKeyData: the number of the target's process, which
+// is no secret, and 32 random bits.
 type cancelKey [8]byte
 
-// enter registers a client and returns its key.
-func (k *clients) enter(c *client) cancelKey {
+// enter registers a client and returns its key. A client that has left is not entered.
+func (k *clients) enter(c *client, pid uint32) cancelKey {
 	var key cancelKey
-	if _, err := rand.Read(key[:]); err != nil {
-		panic(err) // documented never to happen
+	draw := func() {
+		if _, err := rand.Read(key[4:]); err != nil {
+			panic(err) // documented never to happen
+		}
+		binary.BigEndian.PutUint32(key[:], pid)
 	}
-	key[0] &= 0x7f // clients take the first half for a process number, which is positive
+	draw()
 	if k == nil {
 		return key // nobody shares it
 	}
@@ -31,17 +36,25 @@ func (k *clients) enter(c *client) cancelKey {
 	if k.by == nil {
 		k.by = map[cancelKey]*client{}
 	}
-	k.by[key] = c
+	for k.by[key] != nil { // targets count alike
+		draw()
+	}
+	if !c.left {
+		c.key, k.by[key] = key, c
+	}
 	return key
 }
 
-func (k *clients) leave(key cancelKey) {
+func (k *clients) leave(c *client) {
 	if k == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.by, key)
+	c.left = true
+	if k.by[c.key] == c {
+		delete(k.by, c.key)
+	}
 }
 
 // find returns the client with a key, if it is the same person's.

@@ -26,6 +26,67 @@ type Conn struct {
 	out  *bastion.Sink  // of the running Do, for notices
 	told error          // why a notice could not be passed on
 	once sync.Once      // for Close
+
+	// The session's prepared statements; Do's alone, but for the map, which mu guards.
+	prepared map[string]consolePrepared
+	runs     int // of code that nobody can look into: it may prepare others under their names
+}
+
+// consolePrepared is a prepared statement.
+type consolePrepared struct {
+	text string // PREPARE in full
+	runs int    // of the connection, when it was last known to be this
+}
+
+// named is how EXECUTE finds its statement.
+func (c *Conn) named(name string) (text string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.prepared[name]
+	return p.text, ok
+}
+
+// renew prepares a statement again that is about to be executed, if code has run that
+// may have put another behind its name.
+func (c *Conn) renew(ctx context.Context, name string) error {
+	c.mu.Lock()
+	p := c.prepared[name]
+	c.mu.Unlock()
+	if p.runs == c.runs || c.main.TxStatus() == 'E' { // then nothing runs but the transaction's end
+		return nil
+	}
+	err := c.main.Deallocate(ctx, name)
+	if err == nil {
+		err = c.main.ExecParams(ctx, p.text, nil, nil, nil, nil).Read().Err
+	}
+	if err != nil {
+		te := &bastion.TargetError{Summary: "the prepared statement had to be prepared again, which failed"}
+		if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+			te.Code, te.Summary = pe.Code, te.Summary+": "+condition(pe.Code)
+		}
+		return te
+	}
+	p.runs = c.runs
+	c.mu.Lock()
+	c.prepared[name] = p
+	c.mu.Unlock()
+	return nil
+}
+
+// renames keeps the names of prepared statements in step with what ran.
+func (c *Conn) renames(text string, r *lineage.Reading) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.Prepares != "" {
+		if c.prepared == nil {
+			c.prepared = map[string]consolePrepared{}
+		}
+		c.prepared[r.Prepares] = consolePrepared{text, c.runs}
+	}
+	if r.Forgets == "*" {
+		clear(c.prepared)
+	}
+	delete(c.prepared, r.Forgets)
 }
 
 // settle pins the search path and reads the session's settings.
@@ -79,6 +140,14 @@ func (c *Conn) Do(ctx context.Context, p *bastion.Permit, in io.Reader, out *bas
 	}
 	if r.Class == lineage.Streaming {
 		return &bastion.TargetError{Summary: "COPY with the client and LISTEN need a stream, which is not available here, so nothing ran; use SELECT and INSERT"}
+	}
+	if r.Executes != "" {
+		if err := c.renew(ctx, r.Executes); err != nil {
+			return err
+		}
+	}
+	if r.Unsettles || r.Effects {
+		c.runs++
 	}
 	c.out, c.told = out, nil
 	err = c.stream(ctx, op, r, out)
@@ -176,6 +245,9 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 		return &bastion.TargetError{Summary: "the statement changed a setting by which the bastion reads texts, so the connection was closed; open the target again", Lost: true}
 	}
 	c.ran(text, r, failure == nil)
+	if failure == nil {
+		c.renames(text, r)
+	}
 	if c.main.TxStatus() == 'I' {
 		c.idle()
 	}

@@ -424,6 +424,32 @@ func TestPreparedAndCursors(t *testing.T) {
 }
 
 // TestCursorPath: a cursor means what its names meant when it was declared.
+// Code can put another statement behind a name, which nobody sees.
+func TestPreparedAnew(t *testing.T) {
+	s := connectortest.Start(t, shop(t, "prepared_anew"))
+	swap := "DO $$ BEGIN EXECUTE 'DEALLOCATE p'; EXECUTE 'PREPARE p AS DELETE FROM audit_log'; END $$"
+	for _, c := range []struct{ text, want string }{
+		{"PREPARE p AS SELECT 'as decided'", ""}, {swap, ""}, {"EXECUTE p", "as decided"},
+		{"DO $$ BEGIN EXECUTE 'DEALLOCATE p'; END $$", ""}, {"EXECUTE p", "as decided"},
+		{"BEGIN", ""}, {swap, ""}, {"EXECUTE p", "as decided"}, {"ROLLBACK", ""}, {"EXECUTE p", "as decided"},
+		{"DISCARD PLANS", ""}, {"EXECUTE p", "as decided"},
+	} {
+		r, err := s.Do(t.Context(), c.text)
+		if err != nil {
+			t.Fatalf("%s: %v", c.text, err)
+		}
+		if c.want != "" && (len(r.Rows) != 1 || r.Rows[0][0] != c.want) {
+			t.Errorf("%s gives %q", c.text, r.Rows)
+		}
+	}
+	if _, err := s.Do(t.Context(), "DISCARD ALL"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Do(t.Context(), "EXECUTE p"); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("forgotten: %v", err)
+	}
+}
+
 func TestCursorPath(t *testing.T) {
 	setup := shop(t, "cursorpath", labels...)
 	if _, err := server.Query(t.Context(), "cursorpath", plant+"; CREATE SCHEMA other AUTHORIZATION shop_app; CREATE TABLE other.customers (id int, email text); ALTER TABLE other.customers OWNER TO shop_app"); err != nil {

@@ -125,7 +125,9 @@ func (f *flows) run(t testing.TB, i int, steps []string) (a returned, err error)
 // read reads the last step as a session would that took the others.
 func (f *flows) read(t testing.TB, steps []string) (*lineage.Reading, []*lineage.Reading) {
 	t.Helper()
-	s := lineage.Session{Path: []string{"pg_catalog", "public"}, Prepared: map[string]string{}, Cursors: map[string]lineage.OpenCursor{}}
+	s := lineage.Session{Path: []string{"pg_catalog", "public"}, Cursors: map[string]lineage.OpenCursor{}}
+	prepared := map[string]string{}
+	s.Prepared = func(name string) (string, bool) { text, ok := prepared[name]; return text, ok }
 	var all []*lineage.Reading
 	for _, text := range steps {
 		rd, err := f.reader.Read(text, s)
@@ -133,7 +135,7 @@ func (f *flows) read(t testing.TB, steps []string) (*lineage.Reading, []*lineage
 			t.Fatalf("%s: %v", text, err)
 		}
 		if rd.Prepares != "" {
-			s.Prepared[rd.Prepares] = text
+			prepared[rd.Prepares] = text
 		}
 		if rd.Declares != "" {
 			s.Cursors[rd.Declares] = lineage.OpenCursor{Text: text, Path: s.Path}

@@ -39,6 +39,11 @@ func (s *stream) listen(r *wire.Reader) error {
 			return err
 		}
 	}
+	// The client is to know the number of the target's process. The key that goes with it
+	// stays here.
+	if err := s.sink.Parameters(binary.BigEndian.AppendUint32(nil, s.cancel.PID())); err != nil {
+		return err
+	}
 	if err := s.sink.Signal(signalReady, 'I'); err != nil {
 		return err
 	}
@@ -122,14 +127,7 @@ func (s *stream) pop() {
 func (s *stream) confirm(e *expected) {
 	var over *lane
 	if e.name != nil {
-		if before := e.name.replace(); before != nil {
-			over = before.lane
-		}
-		s.forgetPrepared(e.name.name)
-	}
-	if over != nil {
-		s.end(over, nil)
-		over = nil
+		s.over(e.name.replace())
 	}
 	if e.portal != nil {
 		if before := e.portal.replace(); before != nil {
@@ -143,6 +141,19 @@ func (s *stream) confirm(e *expected) {
 	e.theirs.confirm()
 	if e.ends != nil {
 		e.ends.confirm()
+	}
+}
+
+// over ends the lane of a statement whose name stands for it no more.
+func (s *stream) over(st *statement) {
+	if st == nil {
+		return
+	}
+	s.mu.Lock()
+	l := st.lane
+	s.mu.Unlock()
+	if l != nil {
+		s.end(l, nil)
 	}
 }
 
@@ -277,11 +288,6 @@ func (s *stream) answer(typ byte, body []byte, e *expected) error {
 		if b.End() != nil {
 			return errProtocol
 		}
-		if pid == s.cancel.PID() {
-			pid = self
-		} else {
-			pid = 0
-		}
 		return s.sink.Notification(channel, payload, pid)
 	case 'E':
 		return s.failure(e, body)
@@ -349,8 +355,9 @@ func (s *stream) described(typ byte, body []byte, e *expected) error {
 	switch typ {
 	case 't':
 		b := wire.NewBody(body)
-		b.Take(4 * b.Count(4))
-		if e.stmt == nil || b.End() != nil {
+		n := uint16(b.Int16())
+		// A statement may have more parameters than the count can say.
+		if e.stmt == nil || b.Err() != nil || len(b.Rest())%4 != 0 || uint16(len(b.Rest())/4) != n {
 			return errProtocol
 		}
 		return s.to(e.lane).Parameters(bytes.Clone(body))

@@ -144,7 +144,7 @@ func TestUnsettles(t *testing.T) {
 	}
 	s := plainSession
 	s.Cursors = map[string]lineage.OpenCursor{"q": {Text: "DECLARE q CURSOR FOR SELECT name FROM quiet", Path: s.Path}, "o": {Text: "DECLARE o CURSOR FOR SELECT odd(name) FROM quiet", Path: s.Path}}
-	s.Prepared = map[string]string{"p": "PREPARE p AS INSERT INTO triggered VALUES (1)"}
+	s.Prepared = func(string) (string, bool) { return "PREPARE p AS INSERT INTO triggered VALUES (1)", true }
 	for text, want := range map[string]bool{"FETCH q": false, "MOVE q": false, "FETCH o": true, "MOVE o": true, "EXECUTE p": true} {
 		if rd, err := r.Read(text, s); err != nil || rd.Unsettles != want {
 			t.Errorf("%s: %v, %+v; want %v", text, err, rd, want)

@@ -46,6 +46,8 @@ type (
 		name   string
 		theirs outcome
 	}
+	// quietMessage waits for what may change what names stand for.
+	quietMessage struct{}
 	syncMessage  struct{}
 	flushMessage struct{}
 	// copyMessage is one or more messages of data for COPY, as they are.
@@ -98,7 +100,3 @@ const (
 	signalNotice    = 'N' // a notice that speaks of the operation alone follows as parameters
 	signalFailed    = 'E' // the operation failed, and its error is the client's to hear
 )
-
-// self is the sender of a notification that the client's own session sent. No process
-// has this number but the first.
-const self = 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -144,16 +145,6 @@ func TestNativeBadMessages(t *testing.T) {
 		"too short":         "Q\x00\x00\x00\x03",
 		"negative":          "Q\xff\xff\xff\xff",
 		"too long":          "Q\x7f\xff\xff\xff",
-		"query without end": "Q\x00\x00\x00\x06ab",
-		"query and more":    "Q\x00\x00\x00\x08a\x00b\x00",
-		"parse, short":      "P\x00\x00\x00\x07a\x00b",
-		"parse, types":      "P\x00\x00\x00\x0a\x00\x00\xff\xff\x00\x00",
-		"bind, short":       "B\x00\x00\x00\x06\x00\x00",
-		"bind, lengths":     "B\x00\x00\x00\x10\x00\x00\x00\x00\x00\x01\xff\xff\xff\xfe\x00\x00",
-		"bind, huge value":  "B\x00\x00\x00\x10\x00\x00\x00\x00\x00\x01\x7f\xff\xff\xff\x00\x00",
-		"describe, kind":    "D\x00\x00\x00\x06X\x00",
-		"close, kind":       "C\x00\x00\x00\x06X\x00",
-		"execute, short":    "E\x00\x00\x00\x05\x00",
 		"sync with a body":  "S\x00\x00\x00\x05x",
 		"flush with a body": "H\x00\x00\x00\x05x",
 		"copy done, body":   "c\x00\x00\x00\x05x",
@@ -166,6 +157,56 @@ func TestNativeBadMessages(t *testing.T) {
 				t.Errorf("%q", lines)
 			}
 		})
+	}
+}
+
+// A message that is in one piece and cannot be read is an error like others, and the
+// session goes on.
+func TestNativeMalformedMessages(t *testing.T) {
+	s := shop(t, "native_malformed")
+	_, url := listen(t, s)
+	for name, bytes := range map[string]string{
+		"query without end": "Q\x00\x00\x00\x06ab",
+		"query and more":    "Q\x00\x00\x00\x08a\x00b\x00",
+		"parse, short":      "P\x00\x00\x00\x07a\x00b",
+		"parse, types":      "P\x00\x00\x00\x0a\x00\x00\xff\xff\x00\x00",
+		"bind, short":       "B\x00\x00\x00\x06\x00\x00",
+		"bind, lengths":     "B\x00\x00\x00\x10\x00\x00\x00\x00\x00\x01\xff\xff\xff\xfe\x00\x00",
+		"bind, huge value":  "B\x00\x00\x00\x10\x00\x00\x00\x00\x00\x01\x7f\xff\xff\xff\x00\x00",
+		"bind, formats":     "B\x00\x00\x00\x0e\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00",
+		"describe, kind":    "D\x00\x00\x00\x06X\x00",
+		"close, kind":       "C\x00\x00\x00\x06X\x00",
+		"execute, short":    "E\x00\x00\x00\x05\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := raw(t, url)
+			end := "S\x00\x00\x00\x04"
+			if bytes[0] == 'Q' {
+				end = ""
+			}
+			lines := k.play("BEGIN", rawly(bytes+end), ready{}, "ROLLBACK", "SELECT 1")
+			want := []string{"C BEGIN", "Z T", `E ERROR 08P01 invalid message format pos=0 hint=""`, "Z E", "C ROLLBACK", "Z I", "T ?column?:23:4:-1:0", `D "1"`, "C SELECT 1", "Z I"}
+			differ(t, lines, want)
+		})
+	}
+}
+
+// A count of parameters has 16 bits, and a statement may have more of them.
+func TestNativeManyParameters(t *testing.T) {
+	_, url := listen(t, shop(t, "native_many"))
+	c := cancelled(t, url)
+	const n = 1<<16 + 1
+	var text strings.Builder
+	text.WriteString("VALUES ($1::text)")
+	for i := 2; i <= n; i++ {
+		fmt.Fprintf(&text, ", ($%d::text)", i)
+	}
+	d, err := c.Prepare(t.Context(), "many", text.String(), nil)
+	if err != nil || len(d.ParamOIDs) != n || len(d.Fields) != 1 {
+		t.Fatalf("%v, %d parameters, %d columns", err, len(d.ParamOIDs), len(d.Fields))
+	}
+	if _, err := c.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -220,6 +261,18 @@ func TestNativeHiddenNotices(t *testing.T) {
 		`E ERROR 22P02 invalid text for the type pos=8 hint=""`, "Z I",
 		"C LISTEN", "Z I", "C NOTIFY", `A a "****"`, "Z I"}
 	differ(t, lines, want)
+}
+
+// What was decided has a result in the record, also where it could not be sent.
+func TestNativeNotSent(t *testing.T) {
+	l, url := listen(t, shop(t, "native_not_sent"))
+	lines := raw(t, url).play("CREATE TABLE gone (a int); PREPARE p AS SELECT a FROM gone", "DROP TABLE gone", "EXECUTE p", "SELECT 1")
+	if e := lines[len(lines)-6]; !strings.HasPrefix(e, "E ERROR 42P01") {
+		t.Errorf("%q", lines)
+	}
+	if all := l.Recorded(); !strings.Contains(all, "the prepared statement had to be prepared again, which failed") {
+		t.Errorf("no result in %s", all)
+	}
 }
 
 func TestNativeMaskNotice(t *testing.T) {
@@ -292,6 +345,10 @@ func TestNativeCancel(t *testing.T) {
 		return done
 	}
 
+	// The number is the process's own, which other sessions know it by.
+	if r := c.ExecParams(t.Context(), "SELECT pg_backend_pid()", nil, nil, nil, nil).Read(); r.Err != nil || string(r.Rows[0][0]) != fmt.Sprint(c.PID()) {
+		t.Errorf("the client is told %d: %q, %v", c.PID(), r.Rows, r.Err)
+	}
 	done := result("SELECT pg_sleep(600) /* one */")
 	running(t, "native_cancel", "one")
 	// Somebody else's cancel, and one with a wrong key, do nothing and say nothing.

@@ -116,6 +116,36 @@ func TestNativeNames(t *testing.T) {
 	})
 }
 
+// PREPARE and the protocol name statements in one space.
+func TestNativePrepare(t *testing.T) {
+	p, doubled := "PREPARE p (int) AS SELECT $1 * 2 AS n -- twice", []any{bind("", "p", "21"), describe('P', ""), run("")}
+	q := parse("q", "SELECT $1::int * 3")
+	alike(t, map[string][]any{
+		"run by the protocol":         together(p, describe('S', "p"), doubled, describe('S', "p"), sync_, ready{}, doubled, sync_, ready{}),
+		"run at once":                 together(query(p), doubled, sync_, ready{}, ready{}),
+		"made by the protocol":        together(all(p), doubled, sync_, ready{}, "EXECUTE p (4)"),
+		"many texts":                  together("SELECT 1; "+p+"; SELECT 2", doubled, sync_, ready{}),
+		"closed by the protocol":      together(p, closing('S', "p"), doubled, sync_, ready{}, p, "EXECUTE p (1)"),
+		"taken":                       together(p, parse("p", "SELECT 1"), sync_, ready{}, doubled, sync_, ready{}, p, q, sync_, ready{}, "PREPARE q AS SELECT 1", bind("", "q", "2"), run(""), sync_, ready{}),
+		"executed":                    {q, sync_, ready{}, "EXECUTE q (5)", "SELECT 1; EXECUTE q (6); SELECT 2", "EXPLAIN (COSTS off) EXECUTE q (7)", "EXECUTE q", "EXECUTE q ('x')"},
+		"executed at once":            {q, sync_, query("EXECUTE q (5)"), ready{}, ready{}},
+		"executed in one batch":       together(q, all("EXECUTE q (8)"), sync_, ready{}),
+		"executed after an error":     together(q, parse("", "SELECT nosuch"), sync_, query("EXECUTE q (9)"), ready{}, ready{}),
+		"deallocated":                 {q, sync_, ready{}, "DEALLOCATE q", "EXECUTE q (1)", "DEALLOCATE q", bind("", "q", "1"), sync_, ready{}},
+		"deallocated and made":        together(q, sync_, ready{}, query("DEALLOCATE q"), query("PREPARE q AS SELECT 'other'"), bind("", "q"), describe('P', ""), run(""), sync_, ready{}, ready{}, ready{}),
+		"deallocated in a failure":    together(q, sync_, ready{}, "BEGIN; DEALLOCATE q; SELECT 1/0", "ROLLBACK", bind("", "q", "1"), sync_, ready{}),
+		"unknown":                     {"EXECUTE nosuch", "EXECUTE nosuch (1)", "DEALLOCATE nosuch", "SELECT 1; EXECUTE nosuch; SELECT 2", "BEGIN", "EXECUTE nosuch", "SELECT 1", "ROLLBACK"},
+		"unknown in the protocol":     together(describe('S', "p"), sync_, ready{}, bind("", "p"), sync_, ready{}),
+		"discard plans":               together(p, q, sync_, ready{}, "DISCARD PLANS", "DISCARD SEQUENCES", "DISCARD TEMP", doubled, bind("", "q", "4"), run(""), sync_, ready{}),
+		"discard all":                 together(p, q, sync_, ready{}, "DISCARD ALL", doubled, sync_, ready{}, "EXECUTE q (1)", p, doubled, sync_, ready{}),
+		"after code":                  together(p, q, sync_, ready{}, "DO $$ BEGIN PERFORM 1; END $$", "EXECUTE p (3)", "EXECUTE q (3)", doubled, sync_, ready{}, describe('S', "q"), sync_, ready{}),
+		"other shape":                 together("CREATE TEMP TABLE t (a int)", "PREPARE t AS SELECT * FROM t", "ALTER TABLE t ADD b int", "EXECUTE t", bind("", "t"), sync_, ready{}, "DEALLOCATE t", "PREPARE t AS SELECT * FROM t", "EXECUTE t"),
+		"an empty one":                together(parse("e", ""), sync_, ready{}, bind("", "e"), run(""), sync_, ready{}),
+		"parameters of unknown types": {"PREPARE u AS SELECT $1 || 'x', $2 + 1", describe('S', "u"), bind("", "u", "a", "2"), describe('P', ""), run(""), sync_, ready{}},
+		"a cursor in the name":        {`PREPARE "As ("  (text, "char") AS (SELECT $1, 'AS', $2)`, bind("", "As (", "a", "b"), run(""), sync_, ready{}, `EXECUTE "As (" ('x', 'y')`},
+	})
+}
+
 func TestNativePortals(t *testing.T) {
 	series := parse("a", "SELECT generate_series(1, 5)")
 	alike(t, map[string][]any{

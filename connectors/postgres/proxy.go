@@ -52,7 +52,8 @@ type client struct {
 	in    *wire.Reader // of watch
 	out   *outbox
 	greeting
-	pid     uint32                                                                   // by which the client knows its session
+	key     cancelKey // by which it can be cancelled; guarded by the mu of clients, as is left
+	left    bool
 	reasons func(context.Context, bastion.Decision, bastion.Preview) (string, error) // why, made once
 	waiting func(bastion.Request)                                                    // waits, made once
 
@@ -123,9 +124,8 @@ func (c *client) visit(k *clients) error {
 	if err != nil || !ok {
 		return err
 	}
-	key := k.enter(c)
-	defer k.leave(key)
-	err = c.welcome(key)
+	defer k.leave(c)
+	err = c.welcome(k)
 	c.slow.Stop()
 	if err != nil {
 		return err
@@ -185,19 +185,23 @@ func (c *client) hello(k *clients) (ok bool, err error) {
 }
 
 // welcome connects to the target and tells the client that it may begin.
-func (c *client) welcome(key cancelKey) error {
-	c.pid = binary.BigEndian.Uint32(key[:])
+func (c *client) welcome(k *clients) error {
 	asked, err := c.encode()
 	if err != nil {
 		return err
 	}
 	// The target half tells its settings as soon as it runs, and then that it is ready.
-	began := false
+	began, pid := false, uint32(0)
 	show := func(f bastion.Frame) error {
+		if f.Kind() == bastion.ParametersFrame && !began {
+			pid = binary.BigEndian.Uint32(f.Raw())
+			return nil
+		}
 		if code, _ := f.Signal(); f.Kind() != bastion.SignalFrame || code != signalReady || began {
 			return c.show(f)
 		}
 		began = true
+		key := k.enter(c, pid)
 		b := append(wire.Append(nil, 'K', key[:]...), wire.Append(nil, 'Z', 'I')...)
 		if c.application != "" {
 			b = append(appendSetting(nil, "application_name", c.application), b...)

@@ -121,9 +121,9 @@ func (c *reading) read(ctx context.Context, text string) (*lineage.Reading, erro
 
 // ran keeps what is known of the session in step with a statement that ran.
 func (c *reading) ran(text string, r *lineage.Reading, ok bool) {
-	schema := ok && slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSchema[a.Verb] })
+	schema := ok && (r.Discards || slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSchema[a.Verb] }))
 	code := r.Unsettles && r.Class != lineage.Static || r.Effects
-	if !schema && !code && r.Prepares == "" && r.Declares == "" && r.Forgets == "" && r.Closes == "" {
+	if !schema && !code && r.Declares == "" && r.Closes == "" {
 		return
 	}
 	c.mu.Lock()
@@ -134,21 +134,6 @@ func (c *reading) ran(text string, r *lineage.Reading, ok bool) {
 	if code && len(c.cursors) > 0 {
 		clear(c.cursors) // it may have closed them, and opened others under their names
 		c.opened()
-	}
-	prepared := func() { c.session.Prepared = maps.Clone(c.session.Prepared) }
-	if ok && r.Prepares != "" {
-		prepared()
-		if c.session.Prepared == nil {
-			c.session.Prepared = map[string]string{}
-		}
-		c.session.Prepared[r.Prepares] = text
-	}
-	switch {
-	case r.Forgets == "*":
-		c.session.Prepared = nil
-	case r.Forgets != "":
-		prepared()
-		delete(c.session.Prepared, r.Forgets)
 	}
 	if ok && r.Declares != "" {
 		c.cursors[r.Declares] = cursor{lineage.OpenCursor{Text: text, Path: c.session.Path}, r.Hold}

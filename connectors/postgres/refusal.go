@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -100,7 +101,7 @@ func appendError(b []byte, severity string, err error) []byte {
 		short.Next = ""
 		message = short.Error()
 	case errors.As(err, &parse):
-		code, message, hint, position = "42601", parse.Message, parse.Next, parse.Position
+		code, message, hint, position = cmp.Or(parse.Code, "42601"), parse.Message, parse.Next, parse.Position
 	case errors.As(err, &stale):
 		code, hint = "28000", "connect to the bastion again and sign in"
 	case errors.As(err, &no):

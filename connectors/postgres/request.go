@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ import (
 type prepared struct {
 	text   string
 	types  []byte          // as in Parse, with their number before them
-	flight *bastion.Flight // by which it was prepared; nil for an empty one
+	sql    bool            // PREPARE made it
+	flight *bastion.Flight // by which it was prepared; nil for an empty one, and for PREPARE's until it is described
 	// learnt is the types as the target says them, if the client asked; nil before.
 	learnt atomic.Pointer[[]byte]
 }
@@ -60,6 +62,60 @@ func (c *client) name(name string, st *prepared) outcome {
 	return written{c.statements.set(name, st), c}
 }
 
+// standing returns the prepared statement of a name, once nothing is on its way that
+// could change it.
+func (c *client) standing(name string) (*prepared, error) {
+	if name != "" {
+		if err := c.n.Send(quietMessage{}); err != nil {
+			return nil, err
+		}
+	}
+	return known(c, &c.statements, name)
+}
+
+// renames says what an operation does to the names of prepared statements once it has
+// run; nil if nothing.
+func (c *client) renames(op bastion.Operation) func() {
+	if !slices.ContainsFunc(op.Intent().Actions, func(a bastion.Action) bool { return a.Verb == lineage.Prepare || a.Verb == lineage.SettingMeaning }) {
+		return nil
+	}
+	r, err := lineage.NewReader(nil).Read(op.Text(), lineage.Session{})
+	if err != nil || r.Prepares == "" && r.Forgets == "" {
+		return nil // EXECUTE is among those that cannot be read without its statement
+	}
+	return func() {
+		if r.Prepares != "" {
+			c.texts.Add(int64(len(r.Inner)))
+			if before := c.statements.put(r.Prepares, &prepared{text: r.Inner, types: []byte{0, 0}, sql: true}); before != nil {
+				c.texts.Add(-int64(len(before.text)))
+			}
+		}
+		c.statements.forget(func(name string, st *prepared) bool {
+			if name == "" || name != r.Forgets && r.Forgets != "*" {
+				return false
+			}
+			c.texts.Add(-int64(len(st.text)))
+			return true
+		})
+	}
+}
+
+// begin takes an operation through the gate.
+func (c *client) begin(ctx context.Context, op bastion.Operation, a *answer) (*bastion.Flight, error) {
+	a.renames = c.renames(op)
+	if a.renames != nil && c.crowded(len(op.Text())) {
+		return nil, errCrowded
+	}
+	return c.n.Begin(ctx, op, a.job())
+}
+
+// crowded reports whether there are too many prepared statements for one more.
+func (c *client) crowded(size int) bool {
+	return c.statements.size() >= maxNames || c.texts.Load()+int64(size) > maxTexts
+}
+
+var errCrowded = &bastion.TargetError{Code: "53000", Summary: "there are too many prepared statements on this connection; close some"}
+
 // unnamed assumes that the unnamed statement and portal are going to end.
 func (c *client) unnamed() (statement, portal outcome) {
 	if c.statements.holds("") {
@@ -95,6 +151,12 @@ func errMessage(typ byte) error {
 	return &bastion.TargetError{Code: "08P01", Summary: fmt.Sprintf("the client sent a message of type %q, which is not known or not right here", typ)}
 }
 
+// malformed answers a message whose body is not what its type says, as PostgreSQL
+// does: it is refused, and what follows is skipped until Sync.
+func (c *client) malformed() error {
+	return c.refuse(&bastion.TargetError{Code: "08P01", Summary: "invalid message format"})
+}
+
 // message handles one message. An error ends the connection.
 func (c *client) message(typ byte, body []byte) error {
 	if c.skipping && typ != 'S' && typ != 'X' {
@@ -109,7 +171,7 @@ func (c *client) message(typ byte, body []byte) error {
 	case 'Q':
 		text := b.String()
 		if b.End() != nil {
-			return errMessage(typ)
+			return c.refuseQuery(nil, "", &bastion.TargetError{Code: "08P01", Summary: "invalid message format"})
 		}
 		return c.query(text)
 	case 'P':
@@ -117,7 +179,7 @@ func (c *client) message(typ byte, body []byte) error {
 		types := b.Rest()
 		b.Take(4 * b.Count(4))
 		if b.End() != nil {
-			return errMessage(typ)
+			return c.malformed()
 		}
 		return c.parse(name, text, bytes.Clone(types))
 	case 'B':
@@ -125,7 +187,7 @@ func (c *client) message(typ byte, body []byte) error {
 	case 'D', 'C':
 		kind, name := b.Byte(), b.String()
 		if b.End() != nil || kind != 'S' && kind != 'P' {
-			return errMessage(typ)
+			return c.malformed()
 		}
 		if typ == 'D' {
 			return c.describe(kind, name)
@@ -140,7 +202,7 @@ func (c *client) message(typ byte, body []byte) error {
 	case 'E':
 		name, rows := b.String(), uint32(b.Int32())
 		if b.End() != nil {
-			return errMessage(typ)
+			return c.malformed()
 		}
 		return c.execute(name, rows)
 	case 'H', 'S', 'c', 'X':
@@ -194,14 +256,16 @@ func (c *client) query(text string) error {
 		at = placeOf(text, t, at)
 		op, err := c.n.Read(ctx, t, bastion.Params{})
 		if err != nil {
+			if pe, ok := errors.AsType[*bastion.ParseError](err); ok && pe.Code != "" {
+				return c.refuseQuery(flights, text, err)
+			}
 			// PostgreSQL reads a text in full before it runs any of it.
 			if derr := c.n.Send(dropMessage{}, flights...); derr != nil {
 				return derr
 			}
 			return c.refuseQuery(nil, "", shifted(err, text[:at]))
 		}
-		a := &answer{c: c}
-		f, err := c.n.Begin(ctx, op, a.job())
+		f, err := c.begin(ctx, op, &answer{c: c})
 		if err != nil {
 			return c.refuseQuery(flights, text, err)
 		}
@@ -299,8 +363,7 @@ func (c *client) next(text string) (*bastion.Flight, error) {
 	if slices.ContainsFunc(op.Intent().Actions, takesData) {
 		return nil, &bastion.ParseError{Message: "COPY FROM stands in a text with statements that change how it is read", Next: "send it by itself"}
 	}
-	a := &answer{c: c}
-	return c.n.Begin(ctx, op, a.job())
+	return c.begin(ctx, op, &answer{c: c})
 }
 
 // ended ends a text whose statements go one by one, where one was refused.
@@ -333,8 +396,8 @@ func (c *client) send(message any, theirs outcome, flights ...*bastion.Flight) e
 
 // parse prepares a statement.
 func (c *client) parse(name, text string, types []byte) error {
-	if c.statements.size() >= maxNames || c.texts.Load()+int64(len(text)) > maxTexts {
-		return c.refuse(&bastion.TargetError{Code: "53000", Summary: "there are too many prepared statements on this connection; close some"})
+	if c.crowded(len(text)) {
+		return c.refuse(errCrowded)
 	}
 	st := &prepared{text: text, types: types}
 	var flights []*bastion.Flight
@@ -370,25 +433,27 @@ func (c *client) bind(b *wire.Body) error {
 	results := bytes.Clone(b.Rest())
 	b.Take(2 * b.Count(2))
 	if err != nil || b.End() != nil {
-		return errMessage('B')
+		return c.malformed()
 	}
-	st, err := known(c, &c.statements, name)
+	st, err := c.standing(name)
 	switch {
 	case err != nil:
 		return c.refuse(err)
 	case st == nil:
 		return c.refuse(noStatement(name))
+	case st.sql && st.text == "":
+		return c.refuse(&bastion.TargetError{Code: "0A000", Summary: "what PREPARE made of this statement cannot be run by the protocol here; use EXECUTE"})
 	case c.portals.size() >= maxNames:
 		return c.refuse(&bastion.TargetError{Code: "53000", Summary: "there are too many portals on this connection; close some"})
 	}
 	a := &answer{c: c, pause: c.pauses}
 	var few [1]*bastion.Flight
 	flights := few[:0]
-	if st.flight != nil {
+	if st.sql || st.flight != nil {
 		ctx := c.fresh()
 		op, err := c.n.Read(ctx, st.text, bastion.Params{Bytes: joinParams(st.types, values), Shown: show(st.shownTypes())})
 		if err == nil {
-			a.flight, err = c.n.Begin(ctx, op, a.job())
+			a.flight, err = c.begin(ctx, op, a)
 		}
 		if err != nil {
 			return c.refuse(err)
@@ -466,12 +531,14 @@ func paramValues(b []byte) []byte {
 func (c *client) describe(kind byte, name string) error {
 	var flight *bastion.Flight
 	if kind == 'S' {
-		st, err := known(c, &c.statements, name)
-		if err != nil {
+		st, err := c.standing(name)
+		switch {
+		case err != nil:
 			return c.refuse(err)
-		}
-		if st == nil {
+		case st == nil:
 			return c.refuse(noStatement(name))
+		case st.sql && st.flight == nil:
+			return c.describePrepared(st, name)
 		}
 		flight = st.flight
 	} else {
@@ -485,6 +552,25 @@ func (c *client) describe(kind byte, name string) error {
 		flight = a.flight
 	}
 	return c.about(describeMessage{kind, name}, flight)
+}
+
+// describePrepared asks for the columns of what PREPARE made, for the first time.
+func (c *client) describePrepared(st *prepared, name string) error {
+	ctx := c.fresh()
+	op, err := c.n.Read(ctx, st.text, bastion.Params{})
+	if err != nil {
+		return c.refuse(err)
+	}
+	a := &answer{c: c, prepares: st}
+	flight, err := c.n.Prepare(ctx, op, a.job())
+	if err == nil {
+		err = c.n.Send(describeMessage{'S', name}, flight)
+	}
+	if err != nil {
+		return c.refuse(err)
+	}
+	st.flight = flight
+	return nil
 }
 
 // execute runs a portal.

@@ -47,12 +47,15 @@ func (s *stream) Lane(p *bastion.Permit, out *bastion.Sink, done func(error)) (b
 	if !op.Means(r.Intent) {
 		return nil, &bastion.TargetError{Code: "40001", Summary: "the target or this session changed since the statement was read, so it did not run; run it again"}
 	}
-	if purpose == bastion.ForDo {
-		if err := s.renewPrepared(r); err != nil {
+	l := &lane{s: s, op: op, reading: r, sink: out, done: done, prepare: purpose == bastion.ForPrepare}
+	if r.Executes != "" && !l.prepare {
+		if l.runsAs, err = certain(s, &s.names, r.Executes); err == nil && l.runsAs != nil {
+			err = s.renew(r.Executes, l.runsAs)
+		}
+		if err != nil && !errors.Is(err, errSkipped) {
 			return nil, err
 		}
 	}
-	l := &lane{s: s, op: op, reading: r, sink: out, done: done, prepare: purpose == bastion.ForPrepare}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -127,6 +130,8 @@ func (s *stream) send(message any, lanes []*lane) error {
 	case syncMessage:
 		s.post(wire.Append(s.out, 'S'), &expected{kind: 'S'})
 		return nil
+	case quietMessage:
+		return s.quiet(context.Background())
 	case flushMessage:
 		s.out = wire.Append(s.out, 'H')
 		return nil
@@ -296,6 +301,14 @@ func (s *stream) query(m queryMessage, lanes []*lane) error {
 		text = together("", append(texts, refusedText))
 	}
 	for _, l := range lanes {
+		if err := s.same(l); err != nil {
+			return err
+		}
+		if err := s.learn(l); err != nil {
+			return err
+		}
+	}
+	for _, l := range lanes {
 		l.used = true
 		s.going(l)
 		s.copiesIn(l)
@@ -385,16 +398,16 @@ func (s *stream) parse(m parseMessage, lanes []*lane) error {
 	if err != nil || l != nil && l.used {
 		return bastion.ErrPermit
 	}
-	st, text := &statement{lane: l, types: m.types}, ""
+	st := &statement{lane: l, types: m.types}
 	if l != nil {
 		l.used = true
-		text = l.op.Text()
+		st.text = l.op.Text()
 	}
 	s.mu.Lock()
 	st.runs = s.runs
 	s.mu.Unlock()
 	b, at := wire.Begin(s.out, 'P')
-	b = wire.String(wire.String(b, m.name), text)
+	b = wire.String(wire.String(b, m.name), st.text)
 	s.post(wire.End(append(b, m.types...), at), &expected{kind: 'P', lane: l, name: s.names.set(m.name, st), theirs: outcomes{m.theirs}})
 	return nil
 }
@@ -411,7 +424,7 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	if st == nil {
 		return noStatement(m.statement) // SQL took it away
 	}
-	if (st.lane == nil) != (l == nil) || l != nil && st.lane.op.Text() != l.op.Text() {
+	if (st.text == "") != (l == nil) || l != nil && st.text != l.op.Text() {
 		return s.mistaken()
 	}
 	if err := s.renew(m.statement, st); err != nil {
@@ -422,6 +435,9 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	var params []byte
 	p := &portal{lane: l, of: st}
 	if l != nil {
+		if err := s.learn(l); err != nil {
+			return err
+		}
 		s.going(l) // planning it may run functions
 	}
 	s.mu.Lock()
@@ -441,14 +457,13 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	return nil
 }
 
-// hushed makes the reading of what comes next wait, if SQL knows a cursor or prepared
-// statement of a name that is about to stand for something else.
+// hushed makes the reading of what comes next wait, if SQL knows a cursor of a name
+// that is about to stand for something else.
 func (s *stream) hushed(name string) {
 	s.reading.mu.Lock()
 	_, cursor := s.reading.cursors[name]
-	_, prepared := s.session.Prepared[name]
 	s.reading.mu.Unlock()
-	if cursor || prepared {
+	if cursor {
 		s.mu.Lock()
 		s.loud = true
 		s.mu.Unlock()
@@ -468,7 +483,7 @@ func (s *stream) describe(m describeMessage, lanes []*lane) error {
 		if e.stmt == nil {
 			return noStatement(m.name)
 		}
-		if e.stmt.lane != l {
+		if !s.speaksOf(l, e.stmt) {
 			return s.mistaken()
 		}
 	} else {
@@ -497,12 +512,41 @@ func (s *stream) describes(e *expected, p *portal) {
 	s.mu.Unlock()
 }
 
+// speaksOf reports whether a lane is a statement's. One that PREPARE made has none until
+// the client first asks about it.
+func (s *stream) speaksOf(l *lane, st *statement) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.lane == nil && st.sql != "" && l != nil && !l.used && l.op.Text() == st.text {
+		st.lane, l.used = l, true
+	}
+	return st.lane == l
+}
+
+// same returns an error if a lane's EXECUTE would run another statement by now than
+// what was decided upon.
+func (s *stream) same(l *lane) error {
+	if l.runsAs == nil {
+		return nil
+	}
+	now, err := certain(s, &s.names, l.reading.Executes)
+	if err != nil {
+		return err
+	}
+	if now != l.runsAs {
+		return errOther
+	}
+	return nil
+}
+
+var errOther = &bastion.TargetError{Code: "40001", Summary: "the name stands for another prepared statement than when this was decided, so it did not run; run it again"}
+
 // doubt notes that something else may stand behind a portal's name than what was
 // decided upon, or may run in its functions: then all it answers is of unknown origin.
 func (s *stream) doubt(name string, p *portal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.lane == nil || p.runs == s.runs && (p.moves == s.moves || name == "") {
+	if p.lane == nil || p.runs == s.runs && (p.moves == s.moves || name == "" && p.lane.reading.Fetches == "") {
 		return
 	}
 	if !p.lane.doubt {
@@ -527,6 +571,21 @@ func (s *stream) execute(m executeMessage, lanes []*lane) error {
 		return s.mistaken()
 	}
 	if l != nil {
+		if l.runsAs != nil && !p.begun {
+			s.mu.Lock()
+			swapped := p.runs != s.runs
+			s.mu.Unlock()
+			if swapped {
+				return errOther
+			}
+			if err := s.same(l); err != nil {
+				return err
+			}
+		}
+		p.begun = true
+		if err := s.learn(l); err != nil {
+			return err
+		}
 		s.doubt(m.portal, p)
 		s.mu.Lock()
 		known := p.described || p.of.known && p.of.runs == s.runs && !l.doubt
@@ -557,7 +616,9 @@ func (s *stream) close(m closeMessage) {
 	} else {
 		e.portal = s.portals.set(m.name, nil)
 	}
-	s.hushed(m.name) // SQL's own go by the same names
+	if m.kind == 'P' {
+		s.hushed(m.name) // SQL's cursors go by the same names
+	}
 	s.post(appendClose(s.out, m.kind, m.name), e)
 }
 

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -27,13 +26,8 @@ func (s *stream) Parse(ctx context.Context, text string) (bastion.Intent, error)
 // readSettled reads a text once nothing is on its way that could change how it is
 // to be read.
 func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading, error) {
-	s.mu.Lock()
-	loud := s.loud
-	s.mu.Unlock()
-	if loud {
-		if err := s.Settle(ctx); err != nil && !errors.Is(err, errSkipped) {
-			return nil, err
-		}
+	if err := s.quiet(ctx); err != nil {
+		return nil, err
 	}
 	s.reading.mu.Lock()
 	settled := s.settled
@@ -43,7 +37,52 @@ func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading
 			return nil, err
 		}
 	}
+	r, err := s.read(ctx, text)
+	// What EXECUTE names may depend on answers that are still to come.
+	pe, _ := errors.AsType[*bastion.ParseError](err)
+	again := pe != nil && pe.Code != ""
+	if err == nil && r.Executes != "" {
+		_, sure := s.names.get(r.Executes)
+		again = !sure
+	}
+	if !again {
+		return r, err
+	}
+	if err := s.calm(ctx); err != nil {
+		return nil, err
+	}
 	return s.read(ctx, text)
+}
+
+// quiet waits for what is on its way, if that could change how texts are to be read.
+func (s *stream) quiet(ctx context.Context) error {
+	s.mu.Lock()
+	loud := s.loud
+	s.mu.Unlock()
+	if !loud {
+		return nil
+	}
+	return s.calm(ctx)
+}
+
+// calm waits for what is on its way. That it was skipped is as good.
+func (s *stream) calm(ctx context.Context) error {
+	if err := s.Settle(ctx); err != nil && !errors.Is(err, errSkipped) {
+		return err
+	}
+	return nil
+}
+
+// prepared is how EXECUTE finds its statement.
+func (s *stream) prepared(name string) (text string, ok bool) {
+	st, _ := s.names.get(name)
+	switch {
+	case st == nil || name == "":
+		return "", false
+	case st.sql != "":
+		return st.sql, true
+	}
+	return st.text, true
 }
 
 // look reads the session's settings, in the middle of what the client does. In a broken
@@ -164,10 +203,8 @@ func (s *stream) Settle(ctx context.Context) error {
 // after keeps what is known of the session in step with what ran.
 func (s *stream) after(l *lane, err error) {
 	s.ran(l.op.Text(), l.reading, err == nil)
-	if err == nil && l.reading.Forgets != "" {
-		s.names.forget(func(name string, _ *statement) bool {
-			return name != "" && (name == l.reading.Forgets || l.reading.Forgets == "*")
-		})
+	if err == nil {
+		s.renames(l)
 	}
 	s.mu.Lock()
 	unsettled := l.unsettles(s.tainted)
@@ -175,6 +212,32 @@ func (s *stream) after(l *lane, err error) {
 	s.mu.Unlock()
 	if unsettled {
 		s.unsettle()
+	}
+}
+
+// renames keeps the names of prepared statements in step with PREPARE and DEALLOCATE.
+func (s *stream) renames(l *lane) {
+	r := l.reading
+	if r.Prepares != "" {
+		st := &statement{text: r.Inner, sql: l.op.Text(), types: []byte{0, 0}}
+		s.mu.Lock()
+		st.runs, s.unlearnt = l.runs, true
+		s.mu.Unlock()
+		s.over(s.names.put(r.Prepares, st))
+	}
+	if r.Forgets == "" {
+		return
+	}
+	var gone []*statement
+	s.names.forget(func(name string, st *statement) bool {
+		if name == "" || name != r.Forgets && r.Forgets != "*" {
+			return false
+		}
+		gone = append(gone, st)
+		return true
+	})
+	for _, st := range gone {
+		s.over(st)
 	}
 }
 
@@ -208,6 +271,52 @@ func (s *stream) noisy(l *lane) bool {
 		slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSchema[a.Verb] })
 }
 
+// code reports whether the operation may run code that nobody can look into.
+func (l *lane) code() bool { return l.reading.Unsettles && !l.ends() || l.reading.Effects }
+
+// learn asks for the columns of the statements that PREPARE made, before code runs
+// after which they have to be prepared again: they must stay what they are. It does not
+// where it could break the client's transaction.
+func (s *stream) learn(l *lane) error {
+	s.mu.Lock()
+	wanted := s.unlearnt && l.code() && s.status == 'I' && s.open == 0
+	s.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	if err := s.Settle(context.Background()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	wanted = s.status == 'I'
+	s.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	var names []string
+	s.names.each(func(name string, st *statement) {
+		if st.sql != "" && !st.known {
+			names = append(names, name)
+		}
+	})
+	for _, name := range names {
+		st, _ := s.names.get(name)
+		o := &question{stmt: &statement{}}
+		if err := s.ask(context.Background(), o, appendDescribe(nil, 'S', name), "D"); err != nil {
+			return err
+		}
+		if o.err == nil {
+			s.mu.Lock()
+			st.known, st.fields = true, o.stmt.fields
+			s.mu.Unlock()
+		}
+	}
+	s.mu.Lock()
+	s.unlearnt = false
+	s.mu.Unlock()
+	return nil
+}
+
 // going notes that an operation is about to run, and what it may do to what others
 // rely on: code may close whatever stands behind a name, and put something else there.
 func (s *stream) going(l *lane) {
@@ -215,9 +324,10 @@ func (s *stream) going(l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loud = s.loud || loud
-	if l.reading.Unsettles && !l.ends() || l.reading.Effects {
+	if l.code() {
 		s.runs++
 	}
+	l.runs = s.runs
 	if l.reading.Declares != "" || l.reading.Closes != "" {
 		s.moves++
 	}
@@ -242,17 +352,19 @@ func (s *stream) renew(name string, st *statement) error {
 	if broken {
 		return nil // nothing runs until the transaction ends
 	}
-	text := ""
-	if st.lane != nil {
-		text = st.lane.op.Text()
-	}
 	o := &question{stmt: &statement{}}
-	b := appendClose(nil, 'S', name)
-	b, at := wire.Begin(b, 'P')
-	b = wire.String(wire.String(b, name), text)
-	b = wire.End(append(b, st.types...), at)
-	b = appendDescribe(b, 'S', name)
-	if err := s.ask(context.Background(), o, b, "CPD"); err != nil {
+	b, types := appendClose(nil, 'S', name), "CPD"
+	if st.sql != "" {
+		const by = "sallyport: prepare"
+		b = appendExecute(appendBind(appendParse(b, by, st.sql), by, by), by)
+		b, types = appendClose(appendClose(b, 'P', by), 'S', by), "CPBECCD"
+	} else {
+		var at int
+		b, at = wire.Begin(b, 'P')
+		b = wire.String(wire.String(b, name), st.text)
+		b = wire.End(append(b, st.types...), at)
+	}
+	if err := s.ask(context.Background(), o, appendDescribe(b, 'S', name), types); err != nil {
 		return err
 	}
 	if o.err != nil {
@@ -273,63 +385,8 @@ func sameShape(a, b []field) bool {
 	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(x, y field) bool { return x.name == y.name && x.typ == y.typ })
 }
 
-// renewPrepared is renew for the statements that SQL's own PREPARE made, before one
-// of them runs.
-func (s *stream) renewPrepared(r *lineage.Reading) error {
-	s.mu.Lock()
-	runs := s.runs
-	same := s.sure == runs
-	s.mu.Unlock()
-	if same || r.Prepares != "" || r.Forgets != "" ||
-		!slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return a.Verb == lineage.Prepare }) {
-		return nil
-	}
-	if err := s.Settle(context.Background()); err != nil {
-		return err
-	}
-	s.reading.mu.Lock()
-	texts := s.session.Prepared
-	s.reading.mu.Unlock()
-	s.mu.Lock()
-	broken := s.status == 'E'
-	s.mu.Unlock()
-	if broken {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		const by = "sallyport: prepare"
-		o := &question{}
-		b := appendParse(appendClose(nil, 'S', name), by, texts[name])
-		b = appendExecute(appendBind(b, by, by), by)
-		b = appendClose(appendClose(b, 'P', by), 'S', by)
-		if err := s.ask(context.Background(), o, b, "CPBECC"); err != nil {
-			return err
-		}
-		if o.err != nil {
-			return &bastion.TargetError{Code: o.err.Code, Summary: "a prepared statement had to be prepared again, which failed: " + o.err.Summary}
-		}
-	}
-	s.mu.Lock()
-	s.sure = runs
-	s.mu.Unlock()
-	return nil
-}
-
-// forgetPrepared notes that a name of SQL's own PREPARE stands for something else now,
-// or for nothing.
-func (c *reading) forgetPrepared(name string) {
-	if name == "" {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.session.Prepared[name]; ok {
-		c.session.Prepared = maps.Clone(c.session.Prepared)
-		delete(c.session.Prepared, name)
-	}
-}
-
-// forgetCursor is forgetPrepared for cursors.
+// forgetCursor notes that a name of SQL's cursors stands for something else now, or for
+// nothing.
 func (c *reading) forgetCursor(name string) {
 	if name == "" {
 		return

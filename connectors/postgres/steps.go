@@ -42,7 +42,13 @@ func (s *stream) step(m stepMessage, lanes []*lane) error {
 	if err != nil || l == nil || l.used || l.reading.Copy != nil && l.reading.Copy.In {
 		return bastion.ErrPermit
 	}
-	l.used, l.step, l.shift, l.of = true, true, m.shift, &statement{lane: l}
+	if err := s.same(l); err != nil {
+		return err
+	}
+	if err := s.learn(l); err != nil {
+		return err
+	}
+	l.used, l.step, l.shift, l.of = true, true, m.shift, &statement{text: l.op.Text(), lane: l}
 	s.going(l)
 	s.post(appendParse(s.out, "", l.op.Text()), &expected{kind: 'P', lane: l, hidden: true})
 	s.post(appendBind(s.out, "", ""), &expected{kind: 'B', lane: l, hidden: true, portal: s.portals.set("", nil), theirs: outcomes{m.theirs}})

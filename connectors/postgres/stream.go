@@ -54,7 +54,7 @@ type stream struct {
 	wrapped          bool    // the bastion began the transaction, for a text of several statements
 	runs             int     // of code that nobody can look into: it may do what SQL can
 	moves            int     // statements that made or closed cursors
-	sure             int     // runs when the session's SQL prepared statements were last sure
+	unlearnt         bool    // PREPARE made statements whose columns are not known
 	copies           []*lane // COPY FROM STDIN, of which the client has not ended the data
 	lanes            map[*lane]struct{}
 	listening        bool
@@ -63,15 +63,18 @@ type stream struct {
 	closing sync.Once
 }
 
-// statement is a prepared statement, as the target described it.
+// statement is a prepared statement, as the target described it. PREPARE and the
+// protocol make them in one space of names.
 type statement struct {
-	lane  *lane  // by which it was prepared; nil for an empty one
+	text  string // empty for an empty one
+	sql   string // PREPARE in full, if that made it
 	types []byte // of its parameters, as in Parse
 	runs  int    // of the stream, when it was last known to be what it says; the sender's alone
 
-	// Guarded by the stream's mu: the columns, in text format; nil if there are none.
-	known  bool
-	fields []field
+	// Guarded by the stream's mu.
+	lane   *lane   // by which it was prepared or described; nil if there is none yet
+	known  bool    // the target said what the columns are
+	fields []field // the columns, in text format; nil if there are none
 }
 
 // portal is a statement with its parameters.
@@ -79,6 +82,7 @@ type portal struct {
 	lane        *lane // nil for an empty one
 	of          *statement
 	runs, moves int  // of the stream, when it was last known to be what it says; the sender's alone
+	begun       bool // it was to run; the sender's alone
 	described   bool // its columns were asked for; guarded by the stream's mu
 }
 
@@ -91,6 +95,8 @@ type lane struct {
 	done    func(error)
 	prepare bool
 	used    bool       // stands behind a name, or was sent; the sender's alone
+	runs    int        // of the stream, when it was sent
+	runsAs  *statement // what its EXECUTE ran when it was read; else nil
 	step    bool       // of a text whose statements go one by one
 	shift   int        // characters before it in that text
 	of      *statement // of a portal; nil in a simple query
@@ -165,6 +171,7 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 	}
 	s := &stream{reading: reading{target: t, database: config.Database, source: k.sources.of(t, config), cursors: map[string]cursor{}},
 		lanes: map[*lane]struct{}{}, done: make(chan struct{}), status: 'I'}
+	s.session.Prepared = s.prepared
 	for _, name := range []string{"datestyle", "intervalstyle", "extra_float_digits", "bytea_output"} {
 		delete(config.RuntimeParams, name) // a program asks for what it wants
 	}

@@ -50,9 +50,10 @@ type Session struct {
 	// Uncommitted says that the session has changed the schema in a transaction
 	// that has not ended, so that the catalog is not what its statements see.
 	Uncommitted bool
-	// Prepared is the texts, PREPARE in full, that made the session's prepared
-	// statements, by name; what they mean depends on the path of the moment.
-	Prepared map[string]string
+	// Prepared returns the text that made a prepared statement of the session, PREPARE
+	// in full or the statement itself; what it means depends on the path of the
+	// moment. nil: there are none.
+	Prepared func(name string) (text string, ok bool)
 	// Cursors are the session's open cursors by name.
 	Cursors map[string]OpenCursor
 }
@@ -94,8 +95,16 @@ type Reading struct {
 	// statement makes. Hold: the cursor outlives the transaction.
 	Prepares, Declares string
 	Hold               bool
+	// Inner is the statement that it prepares, in the person's own words; empty if it
+	// prepares none, or if those are not sure.
+	Inner string
+	// Executes and Fetches name the prepared statement or cursor on which depends what
+	// the statement does and shows, at the moment when it runs.
+	Executes, Fetches string
 	// Forgets and Closes name what the statement ends; "*" is all.
 	Forgets, Closes string
+	// Discards: temporary tables end, and no action says so.
+	Discards bool
 	// System: names of system catalogs were used.
 	System bool
 	// Unknown: a name was not in the catalog, which may be out of date.
@@ -195,6 +204,8 @@ type analysis struct {
 	// if it is not known, as in a view's definition.
 	runtime []string
 	text    string
+	// executes and fetches name what the statement runs that was read before.
+	executes, fetches string
 
 	seen     map[any]bool // nodes that were understood
 	actions  map[bastion.Action]bool
@@ -281,6 +292,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 		a.action(Select, "") // SELECT 1
 	}
 	rd.Effects, rd.System, rd.Unknown = a.effects, a.system, a.unknown
+	rd.Executes, rd.Fetches = a.executes, a.fetches
 	rd.Unsettles = rd.Unsettles || a.unsettles
 	if a.reader.catalog != nil && a.reader.catalog.ImplicitCasts() {
 		rd.Unsettles = true

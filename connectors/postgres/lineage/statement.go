@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sallyport/sallyport/bastion"
 )
@@ -253,8 +254,33 @@ func (a *analysis) prepare(p *pg.PrepareStmt, rd *Reading) answer {
 	}
 	a.query(p.Query, nil)
 	a.unsettles = false // it does not run yet
-	rd.Prepares = p.Name
+	rd.Prepares, rd.Inner = p.Name, inner(a.text, p.Query)
 	return answer{known: true}
+}
+
+// inner is the part of the text of PREPARE that is the statement within: what follows
+// the first AS that stands in no parentheses. It is empty if that reads differently by
+// itself.
+func inner(text string, query *pg.Node) string {
+	level := 0
+	for i := 0; i < len(text); {
+		t := next(text, i)
+		i = t.end
+		switch s := text[t.start:t.end]; {
+		case s == "(":
+			level++
+		case s == ")":
+			level--
+		case level == 0 && t.kind == word && strings.EqualFold(s, "as"):
+			// Blanks in front keep everything in its place.
+			stmt, err := parse(strings.Repeat(" ", i) + text[i:])
+			if err != nil || !proto.Equal(stmt, query) {
+				return ""
+			}
+			return strings.TrimSpace(strings.TrimRight(text[i:], "; \t\r\n\f\v"))
+		}
+	}
+	return ""
 }
 
 // execute reads EXECUTE as the statement that it runs.
@@ -262,21 +288,48 @@ func (a *analysis) execute(e *pg.ExecuteStmt) answer {
 	a.volatile = true
 	a.action(Prepare, "")
 	a.probe(a.list(e.Params, nil), false)
-	text, ok := a.session.Prepared[e.Name]
-	if !ok {
-		panic(refused{&bastion.ParseError{Message: "there is no prepared statement " + e.Name + " in this session", Next: "PREPARE it here first"}})
+	text, ok := "", false
+	if a.session.Prepared != nil {
+		text, ok = a.session.Prepared(e.Name)
 	}
+	if !ok {
+		panic(refused{NoStatement(e.Name)})
+	}
+	a.executes = e.Name
 	stmt, err := parse(text)
-	if err != nil || stmt.GetPrepareStmt() == nil {
+	if err != nil {
 		a.refuse("the prepared statement %s cannot be read", e.Name)
 	}
-	return a.query(stmt.GetPrepareStmt().Query, nil)
+	if p := stmt.GetPrepareStmt(); p != nil {
+		stmt = p.Query
+	}
+	switch stmt.GetNode().(type) {
+	case *pg.Node_SelectStmt:
+		if stmt.GetSelectStmt().IntoClause == nil {
+			return a.query(stmt, nil)
+		}
+	case *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
+		return a.query(stmt, nil)
+	}
+	a.refuse("the prepared statement %s is of a kind that EXECUTE does not run here", e.Name)
+	return answer{}
+}
+
+// NoStatement is the error for a prepared statement that is not there, in
+// PostgreSQL's words.
+func NoStatement(name string) *bastion.ParseError {
+	e := &bastion.ParseError{Code: "26000", Message: `prepared statement "` + name + `" does not exist`}
+	if name == "" {
+		e.Message = "unnamed prepared statement does not exist"
+	}
+	return e
 }
 
 // fetch reads FETCH as rows of the cursor's query.
 func (a *analysis) fetch(f *pg.FetchStmt) answer {
 	a.volatile = true
 	a.action(Cursor, "")
+	a.fetches = f.Portalname
 	c, ok := a.session.Cursors[f.Portalname]
 	if !ok {
 		a.unsettles = true

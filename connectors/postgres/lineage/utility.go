@@ -99,7 +99,13 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		a.action(Transaction, "")
 		walk(nil)
 	case *pg.Node_DiscardStmt:
-		rd.Forgets, rd.Closes = "*", "*"
+		switch x.DiscardStmt.Target {
+		case pg.DiscardMode_DISCARD_PLANS, pg.DiscardMode_DISCARD_SEQUENCES:
+		case pg.DiscardMode_DISCARD_TEMP:
+			rd.Discards = true
+		default:
+			rd.Forgets, rd.Closes, rd.Discards = "*", "*", true
+		}
 		a.action(SettingMeaning, "")
 	case *pg.Node_ListenStmt:
 		rd.Class = Streaming
