@@ -81,9 +81,18 @@ func (a *Approvals) File(_ context.Context, q bastion.Question) (bastion.Request
 	defer a.mu.Unlock()
 	r := &request{op: q.Op}
 	r.ID, r.Who, r.State, r.Reason, r.Text = uint64(len(a.by)+1), q.Who, bastion.Pending, q.Reason, q.Op.Text()
+	r.Target, r.Verb, r.Digest, r.Rule, r.Try = q.Op.TargetName(), q.Op.Intent().Verb, q.Op.Digest(), q.Decision.Rule, q.Decision.Try
 	a.by = append(a.by, r)
 	a.channel() <- r.ID
 	return r.Request, nil
+}
+
+// Trial implements [bastion.Approvals]. Everybody decides about everything.
+func (a *Approvals) Trial(_ context.Context, _ bastion.Identity, id uint64) (bastion.Trial, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.by[id-1]
+	return bastion.Trial{Request: r.Request, Asker: r.Who, Params: r.op.Params(), Recorded: r.op.Recorded()}, nil
 }
 
 // Wait implements [bastion.Approvals].

@@ -102,6 +102,11 @@ func (f Fixture) permits(t *testing.T) {
 		if _, err := spy.conn.Preview(t.Context(), p); !errors.Is(err, bastion.ErrPermit) {
 			t.Errorf("Preview with a %s permit: %v", name, err)
 		}
+		if trier, ok := spy.conn.(bastion.Trier); ok {
+			if _, err := trier.Try(t.Context(), p, nil, nil); !errors.Is(err, bastion.ErrPermit) {
+				t.Errorf("Try with a %s permit: %v", name, err)
+			}
+		}
 	}
 }
 
@@ -146,6 +151,10 @@ func (s *spy) Dial(ctx context.Context, p *bastion.Permit) (bastion.Conn, error)
 
 func (c spyConn) Do(ctx context.Context, p *bastion.Permit, in io.Reader, out *bastion.Sink) error {
 	_, wrong := c.Conn.Preview(ctx, p) // another purpose
+	if trier, ok := c.Conn.(bastion.Trier); ok {
+		_, untried := trier.Try(ctx, p, nil, nil)
+		c.s.again = append(c.s.again, untried)
+	}
 	err := c.Conn.Do(ctx, p, in, out)
 	c.s.again = append(c.s.again, wrong, c.Conn.Do(ctx, p, in, out))
 	return err

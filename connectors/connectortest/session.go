@@ -61,7 +61,7 @@ type Session struct {
 // Start starts a session and opens the target. It is closed when the test ends.
 func Start(t testing.TB, s Setup) *Session {
 	t.Helper()
-	session, err := begin(s)
+	session, err := Begin(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,10 +70,16 @@ func Start(t testing.TB, s Setup) *Session {
 			t.Error(err)
 		}
 	})
-	if err := session.Open(t.Context(), s.Target.Name, bastion.Job{Show: func(bastion.Frame) error { return nil }}); err != nil {
-		t.Fatal(err)
-	}
 	return session
+}
+
+// Begin starts a session and opens the target, outside of a test.
+func Begin(s Setup) (*Session, error) {
+	session, err := begin(s)
+	if err != nil {
+		return nil, err
+	}
+	return session, session.Open(context.Background(), s.Target.Name, bastion.Job{Show: func(bastion.Frame) error { return nil }})
 }
 
 func begin(s Setup) (*Session, error) {
@@ -200,6 +206,7 @@ func (p policy) Decide(_ bastion.Identity, op bastion.Operation) bastion.Decisio
 	d := bastion.Decision{Effect: bastion.Allow, Mask: p.rules, Rule: "test"}
 	if p.decide != nil {
 		d.Effect = p.decide(op)
+		d.Try = d.Effect == bastion.Ask
 	}
 	for _, x := range op.Intent().Probes {
 		if p.trust || p.rules.Source(x.Column) == mask.Clear || x.Equality && p.rules.Lookup(x.Column) {

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	flag.Parse()
+	if about := os.Getenv(trialProcess); about != "" {
+		return killedTrial(about)
+	}
 	var err error
 	server, err = pgserver.Start(context.Background(), pgserver.Options{Settings: map[string]string{"log_statement": "all", "log_line_prefix": "%a ~ "}, Log: logged})
 	if err != nil {
