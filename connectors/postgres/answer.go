@@ -149,7 +149,7 @@ func appendValue(b, v []byte) []byte {
 func (c *client) show(f bastion.Frame) error {
 	switch f.Kind() {
 	case bastion.RawFrame:
-		return c.out.add(f.Affected() == 0, func(b []byte) []byte { return append(b, f.Raw()...) })
+		return c.out.raw(f.Affected() == 0, f.Raw())
 	case bastion.TagFrame:
 		return c.out.add(false, func(b []byte) []byte {
 			b, at := wire.Begin(b, 'C')

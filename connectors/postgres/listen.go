@@ -20,7 +20,15 @@ func (s *stream) Listen() {
 	s.listening = true
 	s.mu.Unlock()
 	defer close(s.done)
-	r := wire.NewReader(s.conn, maxMessage)
+	src := s.conn
+	a, ok := aheadOf(src)
+	if !ok {
+		a = &ahead{Conn: src}
+		src = a
+	}
+	// Nobody waits for more before the client has heard what there is.
+	a.before = func() error { return s.sink.Signal(signalFlush, 0) }
+	r := wire.NewReader(src, maxMessage)
 	defer r.Close()
 	var why error = errGone
 	if te, ok := errors.AsType[*bastion.TargetError](s.listen(r)); ok {
@@ -53,11 +61,6 @@ func (s *stream) listen(r *wire.Reader) error {
 				return err
 			}
 			continue
-		}
-		if !r.Ready() {
-			if err := s.sink.Signal(signalFlush, 0); err != nil {
-				return err
-			}
 		}
 		typ, err := r.Peek()
 		if err != nil {
@@ -108,6 +111,10 @@ func (e *expected) running() *lane {
 // itself.
 func (s *stream) pop() {
 	s.mu.Lock()
+	if len(s.queue) == 0 { // the connection was given up
+		s.mu.Unlock()
+		return
+	}
 	e := s.queue[0]
 	s.queue[0] = nil
 	s.queue = s.queue[1:]

@@ -1,164 +1,147 @@
 package postgres
 
 import (
-	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// outbox collects what goes to the client. One goroutine writes it, so that nobody
-// else is held up by a client that does not read: who has more to say than there is
-// room for waits, until the client has read or the outbox is closed.
+// outbox collects what goes to the client. Whoever has enough to say, or says that the
+// client is to hear of it now, writes it himself. So a client that does not read holds
+// back who answers it, and with that the target, as it would without a bastion.
 type outbox struct {
 	dst io.Writer
 
-	mu     sync.Mutex // guards what follows
+	closed  atomic.Bool // nothing more is taken
+	writing atomic.Bool // somebody may be held up by the client
+
+	mu     sync.Mutex // guards the rest; held while somebody writes
 	buf    []byte
-	spare  []byte
-	due    bool          // what is collected is to be written now
-	wake   chan struct{} // tells the writer; holds one
-	moved  chan struct{} // is closed when the writer has taken something or stopped; nil if nobody waits
-	busy   bool          // it is writing
-	inside bool          // buf ends in the middle of a message
-	cut    bool          // what was written does
-	closed bool          // nothing more is taken
-	err    error         // why nothing is written any more
+	lent   *[large]byte // buf, if it came from the pool
+	inside bool         // buf ends in the middle of a message
+	cut    bool         // what was written does
+	err    error        // why nothing is written any more
 }
 
 const (
-	fair = 16 << 10  // bytes after which the client should hear of it
-	full = 128 << 10 // bytes that wait for the client to read, at most, but for one message
+	// piece is how much is written at once: what fits into a packet of OpenSSH's.
+	piece = 32 << 10
+	large = 2 * piece
+	// small is the most that the outbox of a client keeps of memory, in bytes.
+	small = 4 << 10
 )
 
-func newOutbox(dst io.Writer) *outbox { return &outbox{dst: dst, wake: make(chan struct{}, 1)} }
+// larges keeps memory for those who have much to say now.
+var larges = sync.Pool{New: func() any { return new([large]byte) }}
 
-// write writes until the outbox is closed or the client is gone.
-func (o *outbox) write() {
-	for range o.wake {
-		o.mu.Lock()
-		for o.due && o.err == nil && len(o.buf) > 0 {
-			b := o.buf
-			o.buf, o.spare = o.spare[:0], nil
-			o.due, o.busy = false, true
-			cut := o.inside
-			o.progress()
-			o.mu.Unlock()
-			n, err := o.dst.Write(b)
-			o.mu.Lock()
-			o.busy = false
-			if cap(b) <= 2*fair {
-				o.spare = b
-			}
-			switch {
-			case err == nil:
-				o.cut = cut
-			case o.err == nil:
-				o.err = err
-				fallthrough
-			default:
-				o.cut = o.cut || n > 0
-			}
-			o.progress()
-		}
-		o.due = false
-		over := o.err != nil
-		o.mu.Unlock()
-		if over {
-			return
-		}
-	}
-}
-
-// progress tells who waits. The caller holds mu.
-func (o *outbox) progress() {
-	if o.moved != nil {
-		close(o.moved)
-		o.moved = nil
-	}
-}
-
-// push lets the writer write what is collected. The caller holds mu.
-func (o *outbox) push() {
-	if len(o.buf) == 0 || o.due {
-		return
-	}
-	o.due = true
-	select {
-	case o.wake <- struct{}{}:
-	default: // it has been told
-	}
-}
-
-// add appends to what is collected, by f, and waits first if there is too much.
-// inside says that it ends in the middle of a message.
+// add appends to what is collected, by f. inside says that it ends in the middle of a
+// message.
 func (o *outbox) add(inside bool, f func(b []byte) []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.buf) >= full && o.err == nil && !o.closed {
-		o.push()
-		o.pause(nil)
+	if err := o.open(); err != nil {
+		return err
 	}
-	switch {
-	case o.err != nil:
-		return o.err
-	case o.closed:
-		return errLeft
+	if o.lent == nil && len(o.buf) > small/2 {
+		o.lent = larges.Get().(*[large]byte)
+		o.buf = append(o.lent[:0], o.buf...)
 	}
 	o.buf, o.inside = f(o.buf), inside
-	if len(o.buf) >= fair {
-		o.push()
+	if len(o.buf) < piece {
+		return nil
 	}
-	return nil
+	return o.write(len(o.buf) - len(o.buf)%piece)
 }
 
-// pause waits until something has moved, or for until. The caller holds mu.
-func (o *outbox) pause(until <-chan struct{}) (over bool) {
-	if o.moved == nil {
-		o.moved = make(chan struct{})
+// raw writes whole messages or parts of one, which are lent.
+func (o *outbox) raw(inside bool, p []byte) error {
+	if len(p) < piece/2 {
+		return o.add(inside, func(b []byte) []byte { return append(b, p...) })
 	}
-	moved := o.moved
-	o.mu.Unlock()
-	defer o.mu.Lock()
-	select {
-	case <-moved:
-		return false
-	case <-until:
-		return true
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.open(); err != nil {
+		return err
 	}
+	if err := o.write(len(o.buf)); err != nil {
+		return err
+	}
+	o.inside = inside
+	return o.send(p, inside)
+}
+
+// open says why nothing more is taken. The caller holds mu.
+func (o *outbox) open() error {
+	if o.err == nil && o.closed.Load() {
+		return errLeft
+	}
+	return o.err
+}
+
+// write writes the first n bytes of what is collected. The caller holds mu.
+func (o *outbox) write(n int) error {
+	if n == 0 || o.err != nil {
+		return o.err
+	}
+	err := o.send(o.buf[:n], o.inside || n < len(o.buf))
+	o.buf = append(o.buf[:0], o.buf[n:]...)
+	if len(o.buf) == 0 && (o.lent != nil || cap(o.buf) > small) {
+		if o.lent != nil {
+			larges.Put(o.lent)
+		}
+		o.buf, o.lent = nil, nil
+	}
+	return err
+}
+
+// send writes, and notes whether that ended in the middle of a message. The caller
+// holds mu.
+func (o *outbox) send(p []byte, inside bool) error {
+	o.writing.Store(true)
+	n, err := o.dst.Write(p)
+	o.writing.Store(false)
+	if err != nil {
+		o.err = err
+		o.cut = o.cut || n > 0
+		return err
+	}
+	o.cut = inside
+	return nil
 }
 
 // flush lets the client hear of what was collected.
 func (o *outbox) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.push()
-	return o.err
+	return o.write(len(o.buf))
 }
 
-// close ends the outbox. rest says that what is collected is to be written first. It
-// returns false if the client does not take what was being written, or took only part
-// of a message, so that nothing more can be said to it.
-func (o *outbox) close(rest bool, patience time.Duration) bool {
-	ctx, stop := context.WithTimeout(context.Background(), patience)
-	defer stop()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.closed = true
-	o.progress()
-	if rest {
-		o.push()
-	} else if o.err == nil {
-		o.err = errLeft
-	}
-	for (o.busy || rest && o.err == nil && len(o.buf) > 0) && !o.pause(ctx.Done()) {
-	}
-	if o.err == nil {
-		o.err = errLeft
-	}
+// close ends the outbox. rest says that what is collected is to be written first, and
+// run how to do that elsewhere. It returns false if the client does not take in time
+// what was being written, or took only part of a message, so that nothing more can be
+// said to it.
+func (o *outbox) close(rest bool, patience time.Duration, run func(func())) bool {
+	o.closed.Store(true)
+	heard := make(chan bool, 1)
+	run(func() { // ends when the client has read, or its channel is closed
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if rest {
+			_ = o.write(len(o.buf)) // a client that is gone hears nothing
+		}
+		if o.err == nil {
+			o.err = errLeft
+		}
+		heard <- !o.cut
+	})
+	t := time.NewTimer(patience)
+	defer t.Stop()
 	select {
-	case o.wake <- struct{}{}: // the writer ends
-	default:
+	case ok := <-heard:
+		return ok
+	case <-t.C:
+		o.writing.Load() // whoever is held up has done before this what he has done
+		return false
 	}
-	return !o.busy && !o.cut
 }

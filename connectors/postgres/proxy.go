@@ -90,11 +90,10 @@ var (
 // Serve implements [bastion.Proxy].
 func (k Connector) Serve(ctx context.Context, end io.ReadWriter, n *bastion.Native) error {
 	watch := newLookout(end)
-	c := &client{n: n, watch: watch, in: wire.NewReader(watch, maxRequest), out: newOutbox(end), ctx: ctx, over: make(chan struct{})}
+	c := &client{n: n, watch: watch, in: wire.NewReader(watch, maxRequest), out: &outbox{dst: end}, ctx: ctx, over: make(chan struct{})}
 	c.reasons, c.waiting = c.why, c.waits
 	c.status.Store('I')
 	c.fresh()
-	n.Go(c.out.write) // until the outbox is closed, or what it was writing fails
 	done := make(chan error, 1)
 	// Whatever ends the session also ends a client that is silent: a Read waits for
 	// as long as its channel lives, and so does this goroutine, which owns the reader.
@@ -311,7 +310,7 @@ func (c *client) leave(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errLeft) {
 		err = nil
 	}
-	heard := c.out.close(cause == nil, goodbye)
+	heard := c.out.close(cause == nil, goodbye, c.n.Go)
 	if err != nil && heard && !errors.Is(err, errStranger) {
 		_ = c.n.Farewell(appendError(nil, "FATAL", err)) // if it is there to hear it
 	}

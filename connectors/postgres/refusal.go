@@ -46,7 +46,7 @@ func (c *client) failing(err error) {
 		_ = c.put(appendError(nil, "ERROR", err)) // a client that is gone ends the session by itself
 		return
 	}
-	_ = c.say(appendError(nil, "FATAL", err))
+	_ = c.put(appendError(nil, "FATAL", err)) // it is written when the client goes
 	c.depart()
 }
 

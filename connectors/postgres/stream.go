@@ -86,6 +86,9 @@ type portal struct {
 	described   bool // its columns were asked for; guarded by the stream's mu
 }
 
+// lastWords is how long the client may hold up the end of a connection by not reading.
+const lastWords = time.Second
+
 // lane is an operation on its way.
 type lane struct {
 	s       *stream
@@ -177,6 +180,14 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 	}
 	for _, v := range asked.settings {
 		config.RuntimeParams[v.name] = v.value
+	}
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &ahead{Conn: c}, nil
 	}
 	c, err := pgconn.ConnectConfig(ctx, config)
 	if err == nil {
@@ -273,7 +284,13 @@ func (s *stream) Close() error {
 		}
 		s.hangUp(errGone)
 		if listening {
-			<-s.done
+			t := time.NewTimer(lastWords)
+			defer t.Stop()
+			select {
+			case <-s.done:
+			case <-t.C:
+				_ = s.lost() // Listen has the same to say, once the client reads or is gone
+			}
 		}
 		s.source.leave()
 	})
