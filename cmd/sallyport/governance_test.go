@@ -322,6 +322,10 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(serveConfig); path != "" {
 		os.Exit(run(context.Background(), []string{"serve", "--config", path}, nil, os.Stdout, os.Stderr))
 	}
+	if os.Getenv(relaxed) != "" {
+		printSlack()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
