@@ -42,6 +42,22 @@ func (e *DeniedError) Error() string {
 	return s
 }
 
+// ChoiceError says that somebody holds roles that nobody may hold together, and has
+// to choose in which one of them to act before they can do anything.
+type ChoiceError struct {
+	Rule   string
+	Roles  []string // those to choose from
+	Reason string
+}
+
+func (e *ChoiceError) Error() string {
+	s := fmt.Sprintf("refused by rule %s: you hold the roles %s, which nobody may hold together", e.Rule, strings.Join(e.Roles, " and "))
+	if e.Reason != "" {
+		s += "; " + e.Reason
+	}
+	return s + "; choose the one in which you act until you sign in again: ssh bastion act " + strings.Join(e.Roles, ", or ssh bastion act ")
+}
+
 // StaleError says that the operation wants a fresher sign-in.
 type StaleError struct{ Max time.Duration }
 

@@ -24,6 +24,9 @@ type Identity struct {
 	Name    string     `json:"name"` // short name for people to read, such as alice
 	Email   string     `json:"email,omitempty"`
 	Groups  []string   `json:"groups,omitempty"`
+	// Acting names the roles that a person chose to act in since the last sign-in, of
+	// those that nobody may hold together.
+	Acting []string `json:"acting,omitempty"`
 	// Owner is the ID of the person who answers for a service.
 	Owner    string    `json:"owner,omitempty"`
 	SignedIn time.Time `json:"signed_in,omitzero"` // last proof at the provider

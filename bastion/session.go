@@ -48,7 +48,10 @@ type Config struct {
 	// SignIn proves the person at the provider again. It may be nil: then nobody
 	// can be asked to, as with a service.
 	SignIn func(ctx context.Context, show func(SignInPrompt) error) (Identity, error)
-	Now    func() time.Time
+	// Act keeps, until the next sign-in, in which one of several roles a person acts.
+	// It may be nil: then nobody can choose.
+	Act func(ctx context.Context, who Identity, from Origin, role string) (Identity, error)
+	Now func() time.Time
 	// Go runs a function of the session's on a goroutine, so that a panic in it ends
 	// the session and nothing else. Nil does that without telling anybody why.
 	Go func(*Session, func())
@@ -125,8 +128,15 @@ func (s *Session) Who() Identity {
 	return s.who
 }
 
-// Roles returns the roles that the person holds now.
-func (s *Session) Roles() []Role { return s.c.Policy.Roles(s.Who()) }
+// Roles returns the roles that the person acts in now: none while they hold some that
+// nobody may hold together.
+func (s *Session) Roles() []Role {
+	who := s.Who()
+	if s.c.Policy.Conflict(who) != nil {
+		return nil
+	}
+	return s.c.Policy.Roles(who)
+}
 
 // Has reports whether the person holds the duty by one of their roles.
 func (s *Session) Has(d Duty) bool { return has(s.Roles(), d) }
@@ -229,8 +239,8 @@ func (s *Session) opened() []string {
 	return open
 }
 
-// current asks who the person is now and remembers the answer.
-func (s *Session) current(ctx context.Context) (Identity, error) {
+// identify asks who the person is now.
+func (s *Session) identify(ctx context.Context) (Identity, error) {
 	if err := context.Cause(s.ctx); err != nil {
 		return Identity{}, err
 	}
@@ -240,6 +250,59 @@ func (s *Session) current(ctx context.Context) (Identity, error) {
 	}
 	if !who.Equal(s.c.Identity) {
 		return Identity{}, errors.New("internal error: the identity changed during the session")
+	}
+	return who, nil
+}
+
+// Choice is what the person has to choose before they can do anything, or nil. Any
+// other reason why they can do nothing is not told here.
+func (s *Session) Choice(ctx context.Context) *ChoiceError {
+	who, err := s.identify(ctx)
+	if err != nil {
+		return nil
+	}
+	choice, _ := errors.AsType[*ChoiceError](s.c.Policy.Conflict(who))
+	return choice
+}
+
+// Act has the person act in one of several roles that nobody may hold together, in
+// all of their sessions and until they sign in again. It can be chosen once.
+func (s *Session) Act(ctx context.Context, role string) error {
+	who, err := s.identify(ctx)
+	if err != nil {
+		return err
+	}
+	conflict := s.c.Policy.Conflict(who)
+	choice, open := errors.AsType[*ChoiceError](conflict)
+	switch {
+	case !open && conflict != nil:
+		return conflict
+	case !open && len(who.Acting) > 0:
+		return &DeniedError{Reason: "you act as " + strings.Join(who.Acting, " and ") + " since you chose so", Next: "to choose anew, sign in again first: ssh bastion login"}
+	case !open:
+		return &DeniedError{Reason: "there is nothing to choose: you act in all of your roles"}
+	case !slices.Contains(choice.Roles, role):
+		return fmt.Errorf("role %q is not among those to choose from: %s", VisibleLine(role), strings.Join(choice.Roles, ", "))
+	case s.c.Act == nil:
+		return errors.New("this identity cannot choose; have one of the roles taken from it")
+	}
+	who, err = s.c.Act(ctx, who, s.c.Origin, role)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.who = who
+	s.mu.Unlock()
+	return nil
+}
+
+// current is identify for somebody who is about to do something: with what they were
+// granted, and not while they hold roles that nobody may hold together. It remembers
+// the answer.
+func (s *Session) current(ctx context.Context) (Identity, error) {
+	who, err := s.identify(ctx)
+	if err != nil {
+		return Identity{}, err
 	}
 	if err := s.c.Policy.Conflict(who); err != nil {
 		return Identity{}, err

@@ -30,6 +30,7 @@ type desk interface {
 	Requests(context.Context, bastion.RequestFilter) ([]bastion.Request, error)
 	Request(context.Context, uint64) (bastion.Request, error)
 	SignIn(context.Context, func(bastion.SignInPrompt) error) error
+	actor
 }
 
 // Root is the program: a stack of screens between a header that says who, where
@@ -192,10 +193,17 @@ func (r *Root) openQueue() tea.Cmd {
 	return push(r.queue)
 }
 
-// failed shows an error, or has the person sign in where that is the cure.
+// failed shows an error, or has the person sign in or choose a role where that is
+// the cure.
 func (r *Root) failed(err error) tea.Cmd {
 	var stale *bastion.StaleError
+	var of *bastion.ChoiceError
 	switch {
+	case errors.As(err, &of):
+		if slices.ContainsFunc(r.stack, func(s Screen) bool { _, is := s.(*choice); return is }) {
+			return nil
+		}
+		return push(newChoice(r.ctx, r.desk, r.theme, of))
 	case err == nil, errors.Is(err, context.Canceled) && r.ctx.Err() == nil:
 		return nil
 	case errors.Is(err, bastion.ErrExpired) || errors.As(err, &stale):
@@ -302,7 +310,7 @@ func (r *Root) counts(m matters, err error) tea.Cmd {
 	if err != nil {
 		// Nobody asked for this, so no screen may open because of it: it would take
 		// the keys of whoever is typing.
-		if !errors.Is(err, bastion.ErrExpired) && r.ctx.Err() == nil {
+		if _, choosing := errors.AsType[*bastion.ChoiceError](err); !choosing && !errors.Is(err, bastion.ErrExpired) && r.ctx.Err() == nil {
 			r.notice = Notice{"requests cannot be read: " + err.Error(), Bad}
 		}
 		return next

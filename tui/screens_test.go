@@ -51,11 +51,25 @@ func scenes() []struct {
 		}
 		return v
 	}
+	hats := func() *visit {
+		v := deploys()
+		v.err = &bastion.ChoiceError{Rule: "separation/audit-from-outside", Roles: []string{"deployer", "auditor"}, Reason: "who changes systems does not audit the changes"}
+		v.act = func(role string) error {
+			if role == "auditor" {
+				return errors.New("you chose in another session just now; look again")
+			}
+			return nil
+		}
+		return v
+	}
 	return []struct {
 		name  string
 		visit func() *visit
 		keys  []string
 	}{
+		{"choice", hats, nil},
+		{"choice-failed", hats, []string{"down", "enter"}},
+		{"choice-made", hats, []string{"down", "up", "enter"}},
 		{"home", deploys, []string{"down"}},
 		{"home-approver", reviews, nil},
 		{"home-filter", deploys, []string{"/", "pro"}},

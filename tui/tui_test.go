@@ -39,6 +39,7 @@ type visit struct {
 	replay   func(id string) (bastion.Replay, error)
 	err      error         // of every question
 	hold     chan struct{} // questions wait for it, if there is one
+	act      func(role string) error
 	signIn   func(context.Context, func(bastion.SignInPrompt) error) error
 
 	asked   []bastion.RecordingFilter
@@ -170,6 +171,16 @@ func (v *visit) RequestAccess(ctx context.Context, target string, _ bastion.Acce
 
 func (v *visit) SignIn(ctx context.Context, show func(bastion.SignInPrompt) error) error {
 	return v.signIn(ctx, show)
+}
+
+func (v *visit) Act(ctx context.Context, role string) error {
+	if err := v.act(role); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.err, v.who.Acting = nil, []string{role}
+	return nil
 }
 
 func (v *visit) Recordings(ctx context.Context, f bastion.RecordingFilter) ([]bastion.Recording, error) {

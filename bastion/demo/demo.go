@@ -45,6 +45,8 @@ type Options struct {
 	Log io.Writer
 	// Settings are added to the database's.
 	Settings map[string]string
+	// More is added to the end of the bastion's configuration.
+	More string
 	// IDP changes how the provider behaves; its address and folder are set by Start.
 	IDP idp.Options
 }
@@ -129,6 +131,7 @@ func (w *World) write(o Options) error {
 	if err != nil {
 		return err
 	}
+	b.WriteString(o.More)
 	if err := os.WriteFile(w.path("password"), []byte(w.Database.App().Password+"\n"), 0o600); err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func (k *Keeper) lookup(tx store.Tx, fingerprint string) (bastion.Identity, erro
 		return bastion.Identity{}, ErrRevoked
 	}
 	who := p.identity()
-	who.SignedIn, who.Expires = b.SignedIn, k.ends(b)
+	who.SignedIn, who.Expires, who.Acting = b.SignedIn, k.ends(b), slices.Clone(p.Acting)
 	if !k.c.Now().Before(who.Expires) {
 		return bastion.Identity{}, bastion.ErrExpired
 	}
@@ -426,6 +426,37 @@ func (k *Keeper) Revoke(by bastion.Identity, id string) error {
 	})
 }
 
+// Act keeps that a person acts in a role, besides those that they act in already,
+// until they sign in again with whatever key. who is what the choice rests on: if
+// something else was chosen meanwhile, it fails.
+func (k *Keeper) Act(ctx context.Context, who bastion.Identity, from bastion.Origin, role string) (bastion.Identity, error) {
+	if err := context.Cause(ctx); err != nil {
+		return bastion.Identity{}, err
+	}
+	acting := append(slices.Clone(who.Acting), role)
+	err := k.update(func(tx store.Tx) error {
+		p, err := k.personNamed(tx, who.ID())
+		switch {
+		case err != nil:
+			return err
+		case !k.counts(p):
+			return ErrRevoked
+		case !slices.Equal(p.Acting, who.Acting):
+			return errors.New("you chose in another session just now; look again")
+		}
+		p.Acting = acting
+		if err := writePerson(tx, p); err != nil {
+			return err
+		}
+		return k.c.Append(tx, bastion.Event{At: k.c.Now(), Kind: bastion.EventAct, Who: who.ID(), Name: who.Name, Origin: &from, Text: "acts as " + role})
+	})
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	who.Acting = acting
+	return who, nil
+}
+
 // Restore undoes Revoke. The person's keys stay ended until they sign in again.
 func (k *Keeper) Restore(by bastion.Identity, id string) error {
 	return k.update(func(tx store.Tx) error {
@@ -488,6 +519,8 @@ type person struct {
 	Groups   []string  `json:"groups,omitempty"`
 	SignedIn time.Time `json:"signed_in"`
 	Revoked  time.Time `json:"revoked,omitzero"`
+	// Acting is the roles that they chose to act in after that sign-in.
+	Acting []string `json:"acting,omitempty"`
 }
 
 func (p *person) id() string { return bastion.Identity{Issuer: p.Issuer, Subject: p.Subject}.ID() }

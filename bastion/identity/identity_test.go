@@ -749,3 +749,60 @@ func TestBrokenStore(t *testing.T) {
 		t.Error("a closed store knows people")
 	}
 }
+
+// A person chooses a role once: it holds for all of their keys, also after a restart,
+// and until they sign in again with any of them. The log tells of it.
+func TestActing(t *testing.T) {
+	p, at := realProvider(t, idp.Options{})
+	h := newHouse(t, at)
+	one, two := ssh.FingerprintSHA256(newKey(t)), ssh.FingerprintSHA256(newKey(t))
+	before, err := h.signIn(h.Keeper, p, one, "alice", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.signIn(h.Keeper, p, two, "alice", true); err != nil {
+		t.Fatal(err)
+	}
+	first, second := h.ForKey(one), h.ForKey(two)
+	acts := func(want ...string) {
+		t.Helper()
+		for _, of := range []bastion.Identities{first, second, h.keeper(identity.Config{Provider: at}).ForKey(one)} {
+			if who, err := of.Current(t.Context(), before); err != nil || !slices.Equal(who.Acting, want) {
+				t.Errorf("acts as %v, %v; want %v", who.Acting, err, want)
+			}
+		}
+		// What counts of a vote that was cast is not what one acts in now.
+		if who, ok := h.Known(before.ID()); !ok || who.Acting != nil {
+			t.Errorf("known as acting as %v", who.Acting)
+		}
+	}
+	acts()
+	who, err := h.Act(t.Context(), before, from(one), "deployer")
+	if err != nil || !slices.Equal(who.Acting, []string{"deployer"}) {
+		t.Fatalf("acts as %v, %v", who.Acting, err)
+	}
+	acts("deployer")
+	if _, err := h.Act(t.Context(), before, from(two), "auditor"); err == nil {
+		t.Error("a choice that rests on what is no longer so")
+	}
+	if _, err := h.Act(t.Context(), who, from(two), "reader"); err != nil {
+		t.Error(err)
+	}
+	acts("deployer", "reader")
+	if _, err := h.signIn(h.Keeper, p, two, "alice", true); err != nil {
+		t.Fatal(err)
+	}
+	acts()
+	if _, err := h.Act(t.Context(), bastion.Identity{Issuer: "https://elsewhere.example", Subject: "x"}, from(two), "auditor"); err == nil {
+		t.Error("a stranger chose")
+	}
+	if err := h.Revoke(before, before.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Act(t.Context(), before, from(one), "auditor"); !errors.Is(err, identity.ErrRevoked) {
+		t.Errorf("who may not come in: %v", err)
+	}
+	if got := h.kinds(); !slices.Equal(got, []bastion.EventKind{bastion.EventSignIn, bastion.EventSignIn, bastion.EventAct, bastion.EventAct, bastion.EventSignIn, bastion.EventRevoke}) {
+		t.Errorf("events %v", got)
+	}
+}

@@ -174,6 +174,7 @@ type separation struct {
 	pos    Pos
 	roles  bits
 	names  []string // in the order of the file
+	order  []int    // the roles of names
 	choose bool
 	reason string
 }
@@ -188,6 +189,7 @@ func (p *Policy) separate(f File, roles map[string]int) {
 		made := separation{name: s.Name.Text, pos: s.Name.Pos, roles: newBits(len(f.Roles)), names: texts(s.Roles), choose: s.Conflict.Text == "choose", reason: s.Reason.Text}
 		for _, r := range s.Roles {
 			made.roles.set(roles[r.Text])
+			made.order = append(made.order, roles[r.Text])
 		}
 		p.separations = append(p.separations, made)
 	}
@@ -210,8 +212,55 @@ func (p *Policy) conflict(held bits) *separation {
 	return nil
 }
 
-// Conflict returns a *[bastion.DeniedError] if the identity holds roles that nobody
-// may hold together. It names the separation as the rule, as separation/NAME.
+// chosen takes from a set of roles those that were given up by choosing another one
+// of a separation. What is not a choice, or of a separation that is not broken,
+// changes nothing.
+func (p *Policy) chosen(held bits, acting []string) {
+	if len(acting) == 0 {
+		return
+	}
+	for i := range p.separations {
+		s := &p.separations[i]
+		if !s.choose || !s.breaks(held) {
+			continue
+		}
+		if at := slices.IndexFunc(acting, func(role string) bool { return slices.Contains(s.names, role) }); at >= 0 {
+			s.leave(held, acting[at])
+		}
+	}
+}
+
+// leave takes all roles of the separation but one from a set.
+func (s *separation) leave(held bits, role string) {
+	for i, r := range s.order {
+		if s.names[i] != role {
+			held.clear(r)
+		}
+	}
+}
+
+// hats lists the sets of roles in which somebody can act who holds a set: the set
+// itself, or what is left of it by each choice; none if they can do nothing.
+func (p *Policy) hats(held bits) []bits {
+	s := p.conflict(held)
+	switch {
+	case s == nil:
+		return []bits{held}
+	case !s.choose:
+		return nil
+	}
+	var all []bits
+	for _, role := range s.names {
+		left := slices.Clone(held)
+		s.leave(left, role)
+		all = append(all, p.hats(left)...)
+	}
+	return all
+}
+
+// Conflict returns an error if the identity holds roles that nobody may hold together:
+// a *[bastion.ChoiceError] if a person can choose one of them, else a
+// *[bastion.DeniedError]. It names the separation as the rule, as separation/NAME.
 func (p *Policy) Conflict(who bastion.Identity) error {
 	if p == nil || len(p.separations) == 0 {
 		return nil
@@ -220,7 +269,7 @@ func (p *Policy) Conflict(who bastion.Identity) error {
 	if s, ok := p.stands.get(key); ok && s.of(who) {
 		return s.conflict
 	}
-	s := &stand{issuer: who.Issuer, kind: who.Kind, groups: slices.Clone(who.Groups)}
+	s := &stand{issuer: who.Issuer, kind: who.Kind, groups: slices.Clone(who.Groups), acting: slices.Clone(who.Acting)}
 	if found := p.conflict(p.held(who)); found != nil {
 		s.conflict = found.refusal(who.Kind)
 	}
@@ -230,12 +279,13 @@ func (p *Policy) Conflict(who bastion.Identity) error {
 
 // refusal says what to do about a conflict.
 func (s *separation) refusal(kind bastion.PersonKind) error {
+	if s.choose && kind == bastion.Person {
+		return &bastion.ChoiceError{Rule: "separation/" + s.name, Roles: slices.Clone(s.names), Reason: s.reason}
+	}
 	e := &bastion.DeniedError{Rule: "separation/" + s.name, Reason: joined(fmt.Sprintf("you hold %s, which nobody may hold together", roleList(s.names)), s.reason)}
 	switch {
 	case kind == bastion.Service:
 		e.Next = "have whoever keeps the policy take one of them from the service"
-	case s.choose:
-		e.Next = "you may act in one of them only, and one cannot be chosen here; ask whoever manages your groups to take you out of the other"
 	default:
 		e.Next = "ask whoever manages your groups to take you out of one of them"
 	}

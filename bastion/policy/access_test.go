@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,6 +285,53 @@ separation:
 bundles: []
 `
 
+// Who chose a role has the other ones of the separation no more, wherever it is asked.
+// What was chosen is no way to more: not to a role that one does not hold, nor past a
+// separation that leaves no choice.
+func TestChosenRole(t *testing.T) {
+	text := strings.Replace(separated, "services: [ci-bot], duties: [audit]", "duties: [audit]", 1)
+	p := parse(t, strings.Replace(text, "bundles: []", `bundles:
+  - { name: work, roles: [dev], targets: all, rules: [{ name: all, verbs: [connect, select], effect: allow }] }`, 1), world())
+	acting := func(roles []string, groups ...string) bastion.Identity {
+		who := person("a", groups...)
+		who.Acting = roles
+		return who
+	}
+	for range 2 { // the second time from memory
+		for _, c := range []struct {
+			name      string
+			who       bastion.Identity
+			roles     string
+			connects  bool
+			conflicts bool
+		}{
+			{"nothing chosen", acting(nil, "boss", "dev"), "boss dev", true, true},
+			{"dev", acting([]string{"dev"}, "boss", "dev"), "dev", true, false},
+			{"boss", acting([]string{"boss"}, "boss", "dev"), "boss", false, false},
+			{"the first counts", acting([]string{"boss", "dev"}, "boss", "dev"), "boss", false, false},
+			{"one that is not held", acting([]string{"boss"}, "dev"), "dev", true, false},
+			{"one that is not there", acting([]string{"root"}, "boss", "dev"), "boss dev", true, true},
+			{"no choice is offered", acting([]string{"dev"}, "auditors", "dev"), "auditor dev", true, true},
+			{"and one of another separation does not help", acting([]string{"dev"}, "auditors", "boss", "dev"), "auditor dev", true, true},
+			{"what is left may go together", acting([]string{"boss"}, "auditors", "boss", "dev"), "auditor boss", false, false},
+		} {
+			var held []string
+			for _, r := range p.Roles(c.who) {
+				held = append(held, r.Name)
+			}
+			if got := strings.Join(held, " "); got != c.roles {
+				t.Errorf("%s: holds %s", c.name, got)
+			}
+			if got := p.Access(c.who, production).Connect == bastion.Allow; got != c.connects {
+				t.Errorf("%s: connects %v", c.name, got)
+			}
+			if err := p.Conflict(c.who); (err != nil) != c.conflicts {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+	}
+}
+
 func TestConflict(t *testing.T) {
 	text := strings.Replace(separated, "services: [ci-bot], duties: [audit]", "duties: [audit]", 1)
 	p := parse(t, text, world())
@@ -300,16 +348,21 @@ func TestConflict(t *testing.T) {
 			{"two", person("a", "dev", "auditors"), "separation/audit", "you hold roles auditor and dev, which nobody may hold together; an eye from outside", "ask whoever manages your groups to take you out of one of them"},
 			{"two that go together", person("a", "boss", "auditors"), "", "", ""},
 			{"the first that is broken", person("a", "boss", "auditors", "dev"), "separation/audit", "you hold roles auditor and dev", ""},
-			{"one to choose", person("a", "boss", "dev"), "separation/hats", "you hold roles boss and dev", "you may act in one of them only, and one cannot be chosen here"},
+			{"one to choose", person("a", "boss", "dev"), "separation/hats", "you hold the roles boss and dev", "choose the one in which you act until you sign in again: ssh bastion act boss, or ssh bastion act dev"},
 			{"a service", ciBot, "", "", ""},
 			{"another one of its subject", person("ci-bot", "dev", "boss"), "separation/hats", "", ""},
 			{"nobody", bastion.Identity{}, "", "", ""},
 		} {
 			err := p.Conflict(c.who)
 			var denied *bastion.DeniedError
+			var choice *bastion.ChoiceError
 			switch {
 			case c.rule == "":
 				if err != nil {
+					t.Errorf("%s: %v", c.name, err)
+				}
+			case c.rule == "separation/hats":
+				if !errors.As(err, &choice) || choice.Rule != c.rule || !slices.Equal(choice.Roles, []string{"boss", "dev"}) || !strings.Contains(err.Error(), c.reason) || !strings.Contains(err.Error(), c.next) {
 					t.Errorf("%s: %v", c.name, err)
 				}
 			case !errors.As(err, &denied):

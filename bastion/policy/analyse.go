@@ -107,10 +107,7 @@ func (p *Policy) Analyse(people []bastion.Identity) Analysis {
 // hold finds the sets of roles that single groups and services bring, or those of
 // known people.
 func (a *analyst) hold() {
-	add := func(h holding) {
-		if a.p.conflict(h.roles) != nil {
-			return // who holds these does nothing
-		}
+	one := func(h holding) {
 		for i := range a.holdings {
 			o := &a.holdings[i]
 			if slices.Equal(o.roles, h.roles) && o.service == "" && h.service == "" {
@@ -119,6 +116,14 @@ func (a *analyst) hold() {
 			}
 		}
 		a.holdings = append(a.holdings, h)
+	}
+	add := func(h holding) {
+		if h.service != "" && a.p.conflict(h.roles) != nil {
+			return // it cannot choose
+		}
+		for _, hat := range a.p.hats(h.roles) {
+			one(holding{h.who, hat, h.service})
+		}
 	}
 	if len(a.people) > 0 {
 		for _, i := range a.people {
@@ -181,7 +186,11 @@ func (a *analyst) conflicts() {
 		}
 	}
 	for s, names := range broken {
-		a.Warn(s.pos, "separation %q: %s holds %s, and is refused when signing in", s.name, quote(listed(names)), roleList(s.names))
+		what := "is refused when signing in"
+		if s.choose {
+			what = "has to choose one of them when signing in"
+		}
+		a.Warn(s.pos, "separation %q: %s holds %s, and %s", s.name, quote(listed(names)), roleList(s.names), what)
 	}
 }
 
@@ -355,7 +364,7 @@ func (a *analyst) approvers() {
 	// The groups by which each role can be held.
 	by := make([][]string, len(p.roles))
 	for g, roles := range p.groups {
-		if p.conflict(p.ofGroup(g)) != nil || len(p.known) > 0 && !slices.Contains(p.known, g) {
+		if p.hats(p.ofGroup(g)) == nil || len(p.known) > 0 && !slices.Contains(p.known, g) {
 			continue
 		}
 		for _, r := range roles {
@@ -436,7 +445,7 @@ func (a *analyst) unreachable(q asking, done map[string]string) (names, only str
 	var could []bastion.Identity
 	for _, i := range a.people {
 		held := p.held(i)
-		if p.conflict(held) != nil || !a.work.take(1) {
+		if p.hats(held) == nil || !a.work.take(1) {
 			continue
 		}
 		if slices.ContainsFunc(q.needs, func(n bastion.Need) bool { return slices.ContainsFunc(p.names(held), n.Takes) }) {
@@ -446,7 +455,7 @@ func (a *analyst) unreachable(q asking, done map[string]string) (names, only str
 	var stuck, others []string
 	for _, i := range a.people {
 		held := p.held(i)
-		if p.conflict(held) != nil || q.by != nil && (!q.by.appliesTo(held) || !p.grants(q.by, held)) {
+		if !slices.ContainsFunc(p.hats(held), func(hat bits) bool { return q.by == nil || q.by.appliesTo(hat) && p.grants(q.by, hat) }) {
 			continue
 		}
 		key := i.ID() + "\x00" + q.needs.String() + fmt.Sprint(q.otherTeam)

@@ -237,3 +237,42 @@ func TestAnalysisIsBounded(t *testing.T) {
 		t.Errorf("partial: %v, %v", m.Partial, a.Problems)
 	}
 }
+
+// Who can choose between roles is looked at in each of them: what one can do alone in
+// either is told, and they count among those who can approve.
+func TestAnalyseChoices(t *testing.T) {
+	c := world()
+	c.Groups = nil
+	p := parse(t, `version: 1
+roles:
+  dev:  { groups: [devs], duties: [execute] }
+  boss: { groups: [bosses], duties: [approve, execute] }
+separation:
+  - { name: hats, roles: [dev, boss], conflict: choose }
+bundles:
+  - { name: write, roles: [dev], targets: all, rules: [{ name: all, verbs: [connect, update], effect: allow }, { name: more, verbs: [delete], effect: ask, approvals: [{ role: boss }] }] }
+  - { name: drop, roles: [boss], targets: all, rules: [{ name: all, verbs: [connect, drop], effect: allow }] }
+`, c)
+	for _, x := range []struct {
+		name   string
+		people []bastion.Identity
+		want   []string
+		not    []string
+	}{
+		{"both hats", []bastion.Identity{mailed("hana", "devs", "bosses"), mailed("dora", "devs")},
+			[]string{`separation "hats": hana holds roles dev and boss, and has to choose one of them when signing in`, "alone: hana, dora (dev)", "alone: hana (boss) on", "cannot be had when hana asks"}, []string{"refused", "when dora"}},
+		{"groups", nil, []string{"alone: group devs (dev)", "alone: group bosses (boss)"}, []string{"can do alone on"}},
+	} {
+		got := told(p.Analyse(x.people))
+		for _, w := range x.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: not told %q:\n%s", x.name, w, got)
+			}
+		}
+		for _, w := range x.not {
+			if strings.Contains(got, w) {
+				t.Errorf("%s: told %q:\n%s", x.name, w, got)
+			}
+		}
+	}
+}

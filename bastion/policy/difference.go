@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -1050,7 +1051,11 @@ func (c *comparison) duties(i int) {
 	case was != nil && is == nil:
 		note(Joined, "may act with roles that were kept apart", "")
 	case was == nil && is != nil:
-		note(Parted, "may not act any more: "+bastion.VisibleLine(is.Error()), "")
+		what := "may not act any more: "
+		if _, ok := errors.AsType[*bastion.ChoiceError](is); ok {
+			what = "has to choose: "
+		}
+		note(Parted, what+bastion.VisibleLine(is.Error()), "")
 	}
 }
 

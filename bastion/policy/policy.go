@@ -416,6 +416,7 @@ func (p *Policy) held(who bastion.Identity) bits {
 				b.set(i)
 			}
 		}
+		p.chosen(b, who.Acting)
 	case bastion.Service:
 		for _, i := range p.services[who.Subject] {
 			b.set(i)
@@ -434,13 +435,14 @@ type stand struct {
 	issuer string
 	kind   bastion.PersonKind
 	groups []string
+	acting []string
 	view   *view
 	// conflict is why nobody may hold these roles; see [Policy.Conflict].
 	conflict error
 }
 
 func (s *stand) of(who bastion.Identity) bool {
-	return s.issuer == who.Issuer && s.kind == who.Kind && slices.Equal(s.groups, who.Groups)
+	return s.issuer == who.Issuer && s.kind == who.Kind && slices.Equal(s.groups, who.Groups) && slices.Equal(s.acting, who.Acting)
 }
 
 // look finds the view that the identity has of a target. A target that is not the
@@ -468,7 +470,7 @@ func (p *Policy) look(who bastion.Identity, name string, is func(bastion.Target)
 			p.uses.forget()
 		}
 	}
-	p.stands.put(key, &stand{issuer: who.Issuer, kind: who.Kind, groups: slices.Clone(who.Groups), view: v}, maxRemembered)
+	p.stands.put(key, &stand{issuer: who.Issuer, kind: who.Kind, groups: slices.Clone(who.Groups), acting: slices.Clone(who.Acting), view: v}, maxRemembered)
 	return p.with(v, who.Grants, name)
 }
 

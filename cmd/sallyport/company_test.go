@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -103,16 +106,42 @@ func (c *testCompany) signsIn(t *testing.T, p *person) {
 func (c *testCompany) known(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		p := c.sits(t, name, 100, 30, "whoami")
-		c.signsIn(t, p)
-		if code := p.leaves(); code != 0 {
-			t.Fatalf("%s signs in: exit %d\n%s", name, code, p.shown())
-		}
+		c.signsInAt(t, name, name, "whoami")
 	}
 }
 
 // asked reports how often the database was sent a statement with the text in it.
 func (c *testCompany) asked(text string) int { return strings.Count(c.log.String(), text) }
+
+// keys makes more hosts for the ssh client, each with a key of its own.
+func (c *testCompany) keys(t *testing.T, hosts ...string) {
+	t.Helper()
+	config, err := os.ReadFile(c.company.ssh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range hosts {
+		key := filepath.Join(t.TempDir(), host)
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		config = fmt.Appendf(nil, "Host %s\n\tUser %s\n\tIdentityFile %s\n%s", host, host, key, config)
+	}
+	if err := os.WriteFile(c.company.ssh, config, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signsInAt has somebody sign in, also anew, with the key of a host.
+func (c *testCompany) signsInAt(t *testing.T, host, name, verb string) {
+	t.Helper()
+	p := c.sits(t, host, 100, 30, verb)
+	p.name = name
+	c.signsIn(t, p)
+	if code := p.leaves(); code != 0 {
+		t.Fatalf("%s signs in: exit %d\n%s", name, code, p.shown())
+	}
+}
 
 // query asks the production database directly.
 func (c *testCompany) query(t *testing.T, sql string) string {

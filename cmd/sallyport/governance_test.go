@@ -61,7 +61,10 @@ func governedPolicy() string {
 }
 
 // governedDir is a directory for a demo whose policy can be changed.
-func governedDir(t *testing.T) string {
+func governedDir(t *testing.T) string { return policyDir(t, governedPolicy()) }
+
+// policyDir is a directory for a demo with a policy of its own.
+func policyDir(t *testing.T, policy string) string {
 	t.Helper()
 	// The database may run as a user of its own, who cannot pass a test's directory.
 	dir, err := os.MkdirTemp("", "sallyport-governed-")
@@ -73,7 +76,7 @@ func governedDir(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(governedPolicy()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir

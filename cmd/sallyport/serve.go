@@ -120,7 +120,7 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 		Address: s.config.Notify.Address, Channels: s.config.Notify.Channels}); err != nil {
 		return nil, err
 	}
-	s.votes, err = approval.New(approval.Config{Notify: s.tell, Teams: s.policy.Teams, Terms: s.terms, DB: s.db, Append: recordings.Append, Roles: s.policy.Roles,
+	s.votes, err = approval.New(approval.Config{Notify: s.tell, Teams: s.policy.Teams, Terms: s.terms, DB: s.db, Append: recordings.Append, Roles: s.eligible,
 		Known: s.keeper.Known, People: s.keeper.People, Now: time.Now, Task: s.follow})
 	if err != nil {
 		return nil, err
@@ -184,6 +184,9 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 			return s.keeper.SignIn(ctx, v.Origin, show)
 		}
 	}
+	if v.Identity.Kind == bastion.Person {
+		c.Act = s.keeper.Act
+	}
 	session, err := bastion.NewSession(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, rec.Close())
@@ -215,6 +218,9 @@ func (s *server) visit(session *bastion.Session, v sshd.Visitor) int {
 
 // forward says whether somebody may open a forwarded connection at all.
 func (s *server) forward(who bastion.Identity, _ bastion.Origin, f sshd.Forward) error {
+	if err := s.policy.Conflict(who); err != nil {
+		return err // a client's own protocol has no place for it
+	}
 	return bastion.Reachable(s.policy, targets(s.config), s.connectors, who, f.Host, f.Port)
 }
 
@@ -310,6 +316,18 @@ func (p *livePolicy) Terms(i bastion.Identity, t bastion.Target) []bastion.Terms
 }
 
 func (p *livePolicy) Conflict(i bastion.Identity) error { return p.Load().Conflict(i) }
+
+// eligible are the roles by which somebody's votes count. Who has to choose in which
+// role to act has those of any choice, because a vote is cast in the chosen one and
+// stays what it is; who may not act at all has none.
+func (s *server) eligible(i bastion.Identity) []bastion.Role {
+	if err := s.policy.Conflict(i); err != nil {
+		if _, ok := errors.AsType[*bastion.ChoiceError](err); !ok {
+			return nil
+		}
+	}
+	return s.policy.Roles(i)
+}
 
 // Teams are the teams that the identity belongs to.
 func (p *livePolicy) Teams(i bastion.Identity) []string { return p.Load().Teams(i) }

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,21 +20,7 @@ func crew(t *testing.T) *testCompany {
 		{User: "carol", Name: "Carol Diaz", Email: "carol@shop.example", Password: "carol", Groups: []string{"deployers"}},
 	}
 	c := opens(t, func(o *demo.Options) { o.IDP.People = append(idp.DemoPeople(), more...) })
-	var hosts strings.Builder
-	for _, p := range more {
-		key := filepath.Join(t.TempDir(), p.User)
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		hosts.WriteString("Host " + p.User + "\n\tUser " + p.User + "\n\tIdentityFile " + key + "\n")
-	}
-	config, err := os.ReadFile(c.company.ssh)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(c.company.ssh, append([]byte(hosts.String()), config...), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	c.keys(t, "nora", "carol")
 	c.known(t, "alice", "rita", "nora", "ben", "carol", "axel")
 	return c
 }

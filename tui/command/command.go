@@ -69,6 +69,7 @@ func verbs() []verb {
 			"planned changes in steps: list them, show all that is known of one, write one (a file on standard input), have it reviewed, and execute it", tasks},
 		{"policy", "[show [N]|versions|diff|propose --reason WHY [--wait 10m]] [--json]", "read the policy; diff and propose take a whole policy file on standard input", policy},
 		{"login", "", "sign in again, for a target that wants a fresh sign-in", login},
+		{"act", "ROLE", "choose in which role to act until you sign in again, where you hold roles that nobody may hold together", act},
 		{"whoami", "[--json]", "who the bastion knows you as", whoami},
 		{"help", "[VERB]", "this text", help},
 	}
@@ -193,6 +194,7 @@ func Code(err error) int {
 		usage  usageError
 		denied *bastion.DeniedError
 		stale  *bastion.StaleError
+		choice *bastion.ChoiceError
 		refuse refusedError
 		not    *bastion.NotApprovedError
 		file   *task.FileError
@@ -209,7 +211,7 @@ func Code(err error) int {
 		return NotApproved
 	case errors.Is(err, errNotYet):
 		return NotApproved
-	case errors.As(err, &denied), errors.As(err, &stale), errors.As(err, &refuse), errors.Is(err, bastion.ErrExpired), errors.Is(err, bastion.ErrNotFound),
+	case errors.As(err, &denied), errors.As(err, &stale), errors.As(err, &choice), errors.As(err, &refuse), errors.Is(err, bastion.ErrExpired), errors.Is(err, bastion.ErrNotFound),
 		errors.Is(err, bastion.ErrReason):
 		return Denied
 	}
@@ -344,6 +346,31 @@ func login(ctx context.Context, c *call) error {
 	}
 	c.words("signed in as %s, %s", c.s.Who().Name, left(c.s.Who(), c.s.Now()))
 	return nil
+}
+
+func act(ctx context.Context, c *call) error {
+	role := c.word()
+	if role == "" {
+		return usagef("which role? %s", whichRoles(c.s.Choice(ctx)))
+	}
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	if err := c.s.Act(ctx, role); err != nil {
+		return refusedError{err}
+	}
+	c.words("you act as %s until you sign in again", role)
+	if choice := c.s.Choice(ctx); choice != nil {
+		c.words("there is more to choose: %s", whichRoles(choice))
+	}
+	return nil
+}
+
+func whichRoles(choice *bastion.ChoiceError) string {
+	if choice == nil {
+		return "there is nothing to choose"
+	}
+	return bastion.VisibleLine(strings.Join(choice.Roles, " or "))
 }
 
 func whoami(_ context.Context, c *call) error {

@@ -57,6 +57,9 @@ func (m *menu) say(format string, a ...any) {
 }
 
 func (m *menu) run(ctx context.Context, target string) error {
+	if err := m.chooseRole(ctx); err != nil {
+		return err
+	}
 	if target != "" {
 		if err := m.prompt(ctx, target); err != nil {
 			return err
@@ -99,6 +102,22 @@ func (m *menu) run(ctx context.Context, target string) error {
 		}
 		m.command(ctx, line)
 	}
+}
+
+// chooseRole has a person who holds roles that nobody may hold together choose the
+// one to act in.
+func (m *menu) chooseRole(ctx context.Context) error {
+	for choice := m.s.Choice(ctx); choice != nil; choice = m.s.Choice(ctx) {
+		m.say("%s", choice)
+		line, err := m.lines.read("act as> ")
+		if err != nil {
+			return err
+		}
+		if err := m.s.Act(ctx, strings.TrimSpace(line)); err != nil {
+			m.say("sallyport: %s", err)
+		}
+	}
+	return nil
 }
 
 func (m *menu) list(ctx context.Context) ([]bastion.TargetView, error) {
