@@ -75,7 +75,25 @@ func (n Need) String() string {
 	if n.Count == 1 {
 		return "1 approval by " + article + " " + strings.Join(append([]string{n.Role}, n.Or...), " or ")
 	}
-	return fmt.Sprintf("%d approvals by %ss", n.Count, strings.Join(append([]string{n.Role}, n.Or...), "s or "))
+	var roles []string
+	for _, r := range append([]string{n.Role}, n.Or...) {
+		roles = append(roles, plural(r))
+	}
+	return fmt.Sprintf("%d approvals by %s", n.Count, strings.Join(roles, " or "))
+}
+
+// plural is several of what a word names, by the rules of English: bosses, deputies,
+// reviewers.
+func plural(word string) string {
+	for _, hiss := range []string{"s", "x", "z", "ch", "sh"} {
+		if strings.HasSuffix(word, hiss) {
+			return word + "es"
+		}
+	}
+	if stem, ok := strings.CutSuffix(word, "y"); ok && stem != "" && !strings.ContainsRune("aeiou", rune(stem[len(stem)-1])) {
+		return stem + "ies"
+	}
+	return word + "s"
 }
 
 // Needs is all that an approval takes.

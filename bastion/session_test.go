@@ -370,6 +370,21 @@ func TestRecorderFailureStopsEverything(t *testing.T) {
 	})
 }
 
+func TestNeedsInWords(t *testing.T) {
+	for want, needs := range map[string]bastion.Needs{
+		"1 approval by a reviewer":                            {{Count: 1, Role: "reviewer"}},
+		"1 approval by an owner or dba":                       {{Count: 1, Role: "owner", Or: []string{"dba"}}},
+		"2 approvals by reviewers or bosses":                  {{Count: 2, Role: "reviewer", Or: []string{"boss"}}},
+		"2 approvals by deputies and 3 approvals by attaches": {{Count: 2, Role: "deputy"}, {Count: 3, Role: "attach"}},
+		"2 approvals by keys":                                 {{Count: 2, Role: "key"}},
+		"":                                                    nil,
+	} {
+		if got := needs.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSessionNeedsItsGuards(t *testing.T) {
 	for name, drop := range map[string]func(*bastion.Config){
 		"identity":   func(c *bastion.Config) { c.Identity = bastion.Identity{Name: "nobody"} },

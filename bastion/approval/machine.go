@@ -46,7 +46,7 @@ type facts struct {
 	owner   bool // the author answers for the service that asked
 	may     bool // the author holds a needed role that carries the duty to approve
 	apart   bool // the author is another person than the requester
-	outside bool // the author shares no team with the requester, or need not
+	outside bool // the author is of another team than the requester, or need not be
 	voted   bool // this person has voted before, with whatever account
 	reads   bool // the author may see the request
 	over    bool // what a review looks at has ended
@@ -71,7 +71,7 @@ var (
 	errDeny    = errors.New("you cannot deny your own request; withdraw it instead")
 	errReview  = errors.New("you cannot review your own emergency; another person has to")
 	errVoted   = errors.New("you already voted on this request, and one person has one vote; you can still deny it")
-	errTeam    = errors.New("you are in a team of the one who asks, and this has to be decided by somebody of another team")
+	errTeam    = errors.New("this has to be decided by somebody of another team than the one who asks: you share a team, or one of you is in none")
 	errExact   = errors.New("what would run is not exactly what was approved, so it does not run; ask again")
 	errOnTime  = errors.New("internal error: the request is not due")
 	errNoLapse = errors.New("internal error: the request has no approval to lapse")

@@ -69,10 +69,10 @@ func teams(groups ...[]string) []string {
 	return slices.DeleteFunc(slices.Concat(groups...), func(g string) bool { return !strings.HasPrefix(g, "team-") })
 }
 
-// share reports whether somebody is in a team of the asker's: as they were when
-// they asked or voted, or are with any account that is known now. using is what
-// the asker is who uses what was approved.
-func (m *model) share(r *asked, by *account, then, using []string) bool {
+// otherTeam reports whether somebody is in a team and the asker in another one, and
+// in none together: as they were when they asked or voted, or are with any account
+// that is known now. using is what the asker is who uses what was approved.
+func (m *model) otherTeam(r *asked, by *account, then, using []string) bool {
 	of := func(a *account, then ...[]string) []string {
 		all := then
 		for _, x := range m.accounts {
@@ -82,8 +82,8 @@ func (m *model) share(r *asked, by *account, then, using []string) bool {
 		}
 		return teams(all...)
 	}
-	askers := of(r.asker, r.groups, using)
-	return slices.ContainsFunc(of(by, then), func(t string) bool { return slices.Contains(askers, t) })
+	askers, theirs := of(r.asker, r.groups, using), of(by, then)
+	return len(askers) > 0 && len(theirs) > 0 && !slices.ContainsFunc(theirs, func(t string) bool { return slices.Contains(askers, t) })
 }
 
 // people are those whose votes count now, each human with the roles in which
@@ -92,7 +92,7 @@ func (m *model) people(r *asked, otherTeam bool, using []string) map[string][]st
 	counting := map[string][]string{}
 	for _, v := range r.votes {
 		for _, role := range v.groups {
-			if v.by.known && v.by.may(role) && v.by.human != r.asker.human && !(otherTeam && m.share(r, v.by, v.groups, using)) {
+			if v.by.known && v.by.may(role) && v.by.human != r.asker.human && !(otherTeam && !m.otherTeam(r, v.by, v.groups, using)) {
 				counting[v.by.human] = append(counting[v.by.human], role)
 			}
 		}
@@ -386,7 +386,7 @@ func (m *model) begin(r *asked) {
 
 // judge reports whether the account is one of those who decide the request.
 func (m *model) judge(r *asked, by *account) bool {
-	return by.decides(r.needs) && by.human != r.asker.human && !(r.otherTeam && m.share(r, by, by.who.Groups, nil))
+	return by.decides(r.needs) && by.human != r.asker.human && !(r.otherTeam && !m.otherTeam(r, by, by.who.Groups, nil))
 }
 
 func (r *asked) voted(by *account) bool {

@@ -109,18 +109,19 @@ func (c *crowd) teamsOf(i bastion.Identity) []string {
 	return all
 }
 
-// share reports whether two people are in one team, or were when one of them asked
-// or voted.
-func (c *crowd) share(a, b bastion.Identity) bool {
-	teams := c.teamsOf(b)
-	return slices.ContainsFunc(c.teamsOf(a), func(t string) bool { return slices.Contains(teams, t) })
+// otherTeam reports whether two people are of different teams: each is in one, or was
+// when they asked or voted, and neither now nor then both are in the same. Of who is
+// in none nobody knows where they belong.
+func (c *crowd) otherTeam(a, b bastion.Identity) bool {
+	as, bs := c.teamsOf(a), c.teamsOf(b)
+	return len(as) > 0 && len(bs) > 0 && !slices.ContainsFunc(as, func(t string) bool { return slices.Contains(bs, t) })
 }
 
 // mayDecide reports whether the identity, with the roles that it holds, is one of
 // those who decide the request, whether or not it waits for them.
 func (c *crowd) mayDecide(r record, who bastion.Identity, roles []string) bool {
 	return who.Kind == bastion.Person && mayDecide(r, roles) && c.apartFrom(r, who) == nil &&
-		(!r.OtherTeam || !c.share(r.Who, who))
+		(!r.OtherTeam || c.otherTeam(r.Who, who))
 }
 
 // voted reports whether the person voted before, with whatever account.
@@ -142,8 +143,8 @@ func (c *crowd) counts(requesters []bastion.Identity, otherTeam bool, v bastion.
 		if c.apart(r, v.Who) != nil {
 			return nil, name + " may be the same person as the one who asked"
 		}
-		if otherTeam && c.share(r, v.Who) {
-			return nil, name + " is in a team of the one who asked"
+		if otherTeam && !c.otherTeam(r, v.Who) {
+			return nil, name + " is not of another team than the one who asked"
 		}
 	}
 	for _, role := range v.Roles {
@@ -165,8 +166,8 @@ type tally struct {
 }
 
 // count finds the people whose approval counts at this moment. Accounts of the
-// same person are one. If otherTeam is set, who is in a team of a requester's does
-// not count.
+// same person are one. If otherTeam is set, who is not of another team than the
+// requesters does not count.
 func (c *crowd) count(requesters []bastion.Identity, otherTeam bool, votes []bastion.Vote) tally {
 	var t tally
 	var who [][]bastion.Identity // the accounts of each of people

@@ -94,7 +94,7 @@ func TestRequests(t *testing.T) {
 		rule   string
 		says   string
 	}{
-		{"before it was asked for", dev, op(production, "connect"), bastion.Deny, "", "ask for access jit, which lasts 8h at most and takes 2 approvals by bosss or owners and 1 approval by an owner"},
+		{"before it was asked for", dev, op(production, "connect"), bastion.Deny, "", "ask for access jit, which lasts 8h at most and takes 2 approvals by bosses or owners and 1 approval by an owner"},
 		{"what it does not hold", dev, op(production, "insert public.orders"), bastion.Deny, "", "no role may"},
 		{"another object", dev, op(production, "update public.x"), bastion.Deny, "", "no role may"},
 		{"in an emergency", dev, op(blog, "connect"), bastion.Deny, "", "in an emergency, take access glass for 30m; people are told at once, and it is reviewed"},
@@ -177,9 +177,9 @@ func TestNeedsAddUp(t *testing.T) {
 `+"teams: [dev]\n", all())
 	dev := person("d", "dev")
 	for object, want := range map[string]string{
-		"public.a": "2 approvals by bosss or legals",
-		"public.b": "1 approval by a boss and 2 approvals by bosss or legals",
-		"public.c": "3 approvals by bosss or legals and 1 approval by a legal",
+		"public.a": "2 approvals by bosses or legals",
+		"public.b": "1 approval by a boss and 2 approvals by bosses or legals",
+		"public.c": "3 approvals by bosses or legals and 1 approval by a legal",
 	} {
 		if d := p.Decide(dev, op(production, "select "+object)); d.Needs.String() != want {
 			t.Errorf("%s: %s, want %s", object, d.Needs, want)
@@ -254,13 +254,13 @@ func TestLifts(t *testing.T) {
 		{"its column", few, touching(production, "update public.posts", "public.posts.title"), bastion.Allow, ""},
 		{"and another", few, touching(production, "update public.posts", "public.posts.title", "public.posts.body"), bastion.Ask, "1 approval by a boss"},
 		{"no column is told", few, op(production, "update public.posts"), bastion.Ask, "1 approval by a boss"},
-		{"a rule that it does not lift", few, op(production, "insert public.orders").Estimated(101), bastion.Ask, "2 approvals by bosss"},
+		{"a rule that it does not lift", few, op(production, "insert public.orders").Estimated(101), bastion.Ask, "2 approvals by bosses"},
 		{"few rows", few, op(production, "delete public.x").Estimated(10), bastion.Allow, ""},
 		{"more rows", few, op(production, "delete public.x").Estimated(11), bastion.Ask, "1 approval by a boss"},
 		{"unknown rows", few, op(production, "delete public.x").Estimated(-1), bastion.Ask, "1 approval by a boss"},
 		{"two grants together", both, op(production, "delete public.x").Estimated(-1), bastion.Allow, ""},
 		{"as many rows as the rule speaks of, however many", granted(dev, production, "bulk"), op(production, "insert public.x").Estimated(-1), bastion.Ask, "1 approval by a boss"},
-		{"a rule of its own asks", many, op(production, "insert public.orders").Estimated(101), bastion.Ask, "2 approvals by bosss and 1 approval by a legal"},
+		{"a rule of its own asks", many, op(production, "insert public.orders").Estimated(101), bastion.Ask, "2 approvals by bosses and 1 approval by a legal"},
 		{"of the strictest", both, op(production, "insert public.orders").Estimated(1), bastion.Ask, "1 approval by a legal"},
 	} {
 		if d := p.Decide(c.who, c.op); d.Effect != c.want || d.Needs.String() != c.need || d.Fresh != 2*time.Hour {

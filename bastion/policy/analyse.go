@@ -467,7 +467,7 @@ func (a *analyst) unreachable(q asking, done map[string]string) (names, only str
 				if !a.work.take(1) {
 					return "", ""
 				}
-				if samePerson(i, o) || q.otherTeam && p.shareTeam(i, o) {
+				if samePerson(i, o) || q.otherTeam && !p.otherTeam(i, o) {
 					continue
 				}
 				people, given = append(people, p.names(p.held(o))), append(given, o.Name)
@@ -502,9 +502,10 @@ func samePerson(a, b bastion.Identity) bool {
 	return a.Person() == b.Person() || a.Email != "" && strings.EqualFold(a.Email, b.Email)
 }
 
-func (p *Policy) shareTeam(a, b bastion.Identity) bool {
-	teams := p.Teams(a)
-	return slices.ContainsFunc(p.Teams(b), func(t string) bool { return slices.Contains(teams, t) })
+// otherTeam reports whether two people are of different teams, as approvals see it.
+func (p *Policy) otherTeam(a, b bastion.Identity) bool {
+	as, bs := p.Teams(a), p.Teams(b)
+	return len(as) > 0 && len(bs) > 0 && !slices.ContainsFunc(as, func(t string) bool { return slices.Contains(bs, t) })
 }
 
 // covered reports whether different people can be found for all needs: a matching in

@@ -97,9 +97,10 @@ bundles:
 	}{
 		{"nobody else", []bastion.Identity{asker}, []string{"a/two", "a/both", "a/other"}},
 		{"a second account", []bastion.Identity{asker, twin}, []string{"a/two", "a/both", "a/other"}},
-		{"one with both roles", []bastion.Identity{asker, mailed("x", "boss", "peer")}, []string{"a/two", "a/both"}},
-		{"two of a kind", []bastion.Identity{asker, mailed("x", "boss"), mailed("y", "boss")}, []string{"a/both"}},
-		{"one of each", []bastion.Identity{asker, mailed("x", "boss"), mailed("y", "peer")}, nil},
+		{"one with both roles", []bastion.Identity{asker, mailed("x", "boss", "peer", "team-b")}, []string{"a/two", "a/both"}},
+		{"two of a kind", []bastion.Identity{asker, mailed("x", "boss", "team-b"), mailed("y", "boss")}, []string{"a/both"}},
+		{"one of each", []bastion.Identity{asker, mailed("x", "boss", "team-b"), mailed("y", "peer")}, nil},
+		{"one of each, in no team", []bastion.Identity{asker, mailed("x", "boss"), mailed("y", "peer")}, []string{"a/other"}},
 		{"one of each, in the same team", []bastion.Identity{asker, mailed("x", "boss", "team-a", "team-b"), mailed("y", "peer", "team-a")}, []string{"a/other"}},
 		{"who asks counts for others", []bastion.Identity{asker, mailed("x", "boss", "dev"), mailed("y", "peer")}, []string{"a/two", "a/both", "a/other"}}, // when x asks
 		{"nobody asks", []bastion.Identity{mailed("x", "boss")}, nil},

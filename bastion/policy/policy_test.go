@@ -622,8 +622,8 @@ func TestRows(t *testing.T) {
 		{"many rows need another", `
       { name: yes, verbs: [update], effect: allow },
       { name: many, verbs: [update], rows: { over: 1000 }, effect: ask, approvals: [{ role: boss, count: 2 }] }`,
-			op(staging, "update public.t"), "ask a/many (2 approvals by bosss) ?", "ask a/many (2 approvals by bosss)",
-			map[int64]string{0: "allow a/yes", 1000: "allow a/yes", 1001: "ask a/many (2 approvals by bosss)", 1 << 40: "ask a/many (2 approvals by bosss)"}},
+			op(staging, "update public.t"), "ask a/many (2 approvals by bosses) ?", "ask a/many (2 approvals by bosses)",
+			map[int64]string{0: "allow a/yes", 1000: "allow a/yes", 1001: "ask a/many (2 approvals by bosses)", 1 << 40: "ask a/many (2 approvals by bosses)"}},
 		{"too many rows are refused", `
       { name: yes, verbs: [update], effect: allow },
       { name: no, verbs: [update], rows: { over: 10 }, effect: deny }`,
