@@ -147,7 +147,12 @@ func (n *Native) Open(ctx context.Context, asked Params, job Job) error {
 		}
 		stream.Attach(a.sink, func(err error) {
 			err = clean(err, a.decision.Mask)
-			n.note.ended(err, 0)
+			switch cause := context.Cause(n.s.ctx); {
+			case cause == nil:
+				n.note.ended(err, 0)
+			case !errors.Is(cause, ErrEnded) && !errors.Is(cause, context.Canceled):
+				n.note.ended(cause, 0) // the session ended, and the connection with it
+			}
 			job.Done(err)
 		})
 		n.stream = stream

@@ -488,3 +488,30 @@ func TestNativeClientLeaves(t *testing.T) {
 	}
 	settled(t, before)
 }
+
+func TestNativeTranscriptEnds(t *testing.T) {
+	s := shop(t, "native_transcript")
+	for name, c := range map[string]struct {
+		leave func(*connectortest.Listener, *pgconn.PgConn)
+		want  string
+	}{
+		"goodbye": {func(_ *connectortest.Listener, c *pgconn.PgConn) { _ = c.Close(context.Background()) }, "SELECT 1\n"},
+		"gone":    {func(_ *connectortest.Listener, c *pgconn.PgConn) { _ = c.Conn().Close() }, "SELECT 1\n"},
+		"ended":   {func(l *connectortest.Listener, _ *pgconn.PgConn) { l.End(errors.New("your access has ended")) }, "ERROR: your access has ended\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := connectortest.Listen(t, s)
+			client := cancelled(t, "postgres://alice@"+l.Addr+"/native_transcript?sslmode=disable")
+			if _, err := client.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
+				t.Fatal(err)
+			}
+			c.leave(l, client)
+			for !strings.Contains(l.Recorded(), " Kind:"+string(bastion.EventEnd)+" ") {
+				runtime.Gosched()
+			}
+			if got := l.Transcript(); !strings.HasSuffix(got, c.want) || strings.Count(got, "ERROR") != strings.Count(c.want, "ERROR") {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
