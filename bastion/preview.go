@@ -295,3 +295,107 @@ func (s *Session) look(ctx context.Context, who Identity, conn Conn, connecting,
 func notTried(rule, why string) error {
 	return &DeniedError{Rule: rule, Reason: why, Next: "decide by the text, what it does and the estimate"}
 }
+
+// Lines says the preview in lines for people: how many rows, what becomes of some of
+// them, and what it cannot know. Its effect is not among them.
+func (p Preview) Lines() []string {
+	var b []string
+	note := ""
+	if p.Note != "" {
+		note = " (" + VisibleLine(p.Note) + ")"
+	}
+	switch {
+	case p.Failure != "":
+		b = append(b, "it was run, and failed: "+VisibleLine(p.Failure))
+	case p.Tried && p.Rows >= 0:
+		b = append(b, counted(p.Rows)+note)
+	case p.Tried:
+		b = append(b, "it runs to its end"+note)
+	case p.Rows >= 0:
+		b = append(b, "about "+counted(p.Rows)+note)
+	case p.Note != "":
+		b = append(b, VisibleLine(p.Note))
+	default:
+		b = append(b, "unknown")
+	}
+	b = append(b, changes(p.Before, p.After)...)
+	for _, c := range p.Caveats {
+		b = append(b, "note: "+VisibleLine(c))
+	}
+	return b
+}
+
+func counted(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
+}
+
+// changes says what becomes of sampled rows.
+func changes(before, after *Sample) []string {
+	shown := after
+	if shown == nil {
+		shown = before
+	}
+	if shown == nil || len(shown.Rows) == 0 {
+		return nil
+	}
+	var hidden []string
+	for _, c := range shown.Columns {
+		if c.Masked {
+			hidden = append(hidden, VisibleLine(c.Name))
+		}
+	}
+	var b []string
+	for i, now := range shown.Rows {
+		switch {
+		case after == nil:
+			b = append(b, "goes: "+shown.row(now))
+		case before == nil || i >= len(before.Rows) || len(before.Rows[i]) != len(now) || len(before.Columns) != len(after.Columns):
+			b = append(b, "then: "+shown.row(now))
+		default:
+			b = append(b, "row "+shown.cell(now, 0)+":")
+			same := true
+			for j := range now {
+				if then := before.Rows[i][j]; then == nil != (now[j] == nil) || then != nil && *then != *now[j] {
+					same = false
+					b = append(b, "  "+VisibleLine(shown.Columns[j].Name)+": "+value(then)+" → "+value(now[j]))
+				}
+			}
+			if same {
+				b = append(b, "  stays as it is, as far as you may see")
+			}
+		}
+	}
+	if len(hidden) > 0 {
+		b = append(b, "hidden from you, whether they change or not: "+strings.Join(hidden, ", "))
+	}
+	return b
+}
+
+// row is all of a row in one line.
+func (s *Sample) row(values []*string) string {
+	var cells []string
+	for i := range values {
+		cells = append(cells, s.cell(values, i))
+	}
+	return strings.Join(cells, ", ")
+}
+
+func (s *Sample) cell(values []*string, i int) string {
+	if i >= len(values) || i >= len(s.Columns) {
+		return "?"
+	}
+	return VisibleLine(s.Columns[i].Name) + " " + value(values[i])
+}
+
+func value(v *string) string {
+	switch {
+	case v == nil:
+		return "NULL"
+	case *v == "" || *v == "NULL" || strings.TrimSpace(*v) != *v:
+		return "'" + VisibleLine(*v) + "'"
+	}
+	return VisibleLine(*v)
+}

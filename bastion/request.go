@@ -220,6 +220,17 @@ type Past struct {
 	Same   Tally `json:"same"`   // by the requester, of the same shape
 }
 
+// Lines says the past of a request in lines for people.
+func (p Past) Lines(r Request) []string {
+	who, where := VisibleLine(r.Who.Name), VisibleLine(r.Target)
+	return []string{
+		"like this, by " + who + ": " + p.Same.String(),
+		"like this, by anybody: " + p.Shape.String(),
+		"all by " + who + ": " + p.Person.String(),
+		"all on " + where + ": " + p.Target.String(),
+	}
+}
+
 // Tally counts requests that have ended.
 type Tally struct {
 	Total     int `json:"total"`
@@ -254,7 +265,11 @@ func (t Tally) String() string {
 	if t.Emergency > 0 {
 		parts = append(parts, fmt.Sprintf("of these %d in an emergency", t.Emergency))
 	}
-	return fmt.Sprintf("%d before: %s", t.Total, strings.Join(parts, ", "))
+	s := fmt.Sprintf("%d before: %s", t.Total, strings.Join(parts, ", "))
+	if !t.Last.IsZero() {
+		s += "; last on " + t.Last.UTC().Format("2006-01-02")
+	}
+	return s
 }
 
 // RequestFilter chooses requests.

@@ -742,6 +742,12 @@ func (s *Session) ask(ctx context.Context, q *Question, job Job) (uint64, error)
 
 // preview never fails: what cannot be known is said to be unknown.
 func (s *Session) preview(ctx context.Context, op Operation) Preview {
+	p := s.estimate(ctx, op)
+	p.At = s.c.Now()
+	return p
+}
+
+func (s *Session) estimate(ctx context.Context, op Operation) Preview {
 	unknown := Preview{Rows: -1, Note: "the target gave no estimate"}
 	if op.intent.Verb == Connect {
 		return Preview{Rows: -1}

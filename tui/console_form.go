@@ -111,6 +111,13 @@ func (f *form) lines(th Theme, w int) []string {
 	}
 	out := rows(th.Warn, prose("needs "+a.decision.Needs.String(), w))
 	out = append(out, fields(th, w, fieldLine{"effect", a.summary}, fieldLine{"rule", rule}, fieldLine{"estimate", estimate(a.preview)})...)
+	for i, l := range a.preview.Effect {
+		if i == formEffect {
+			out = append(out, th.Muted.Render(cut(fmt.Sprintf("  … %s more, which those who approve read in full", count(len(a.preview.Effect)-i, "line")), w)))
+			break
+		}
+		out = append(out, hanging(l, w)...)
+	}
 	out = append(out, cut(th.Heading.Render("Why do you need it? Those who approve will read this."), w))
 	out = append(out, th.Accent.Render("> ")+f.in.view(th, max(4, w-3), true))
 	if f.hint != "" {
@@ -118,6 +125,9 @@ func (f *form) lines(th Theme, w int) []string {
 	}
 	return out
 }
+
+// formEffect is how many lines of what an operation does stand in the form.
+const formEffect = 12
 
 func estimate(p bastion.Preview) string {
 	s := ""

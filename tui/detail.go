@@ -10,6 +10,7 @@ import (
 
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/sallyport/sallyport/bastion"
 )
 
@@ -19,6 +20,8 @@ type judge interface {
 	Vote(context.Context, uint64, bastion.Verdict, string) (bastion.Request, error)
 	Withdraw(context.Context, uint64) (bastion.Request, error)
 	Revoke(context.Context, uint64, string) (bastion.Request, error)
+	Past(context.Context, uint64) (bastion.Past, error)
+	Try(context.Context, uint64) (bastion.Preview, error)
 	Who() bastion.Identity
 	Has(bastion.Duty) bool
 	Now() time.Time
@@ -46,6 +49,9 @@ type detail struct {
 	connect func(target string) Screen
 
 	request bastion.Request
+	past    bastion.Past
+	tried   *bastion.Preview // what the person had run and taken back; nobody else sees it so
+	untried error            // why it could not be
 	loaded  bool
 	err     error
 	top     int
@@ -58,7 +64,14 @@ type detail struct {
 	load  Wait
 	again bool
 	vote  Wait // of a vote or a withdrawal
+	trial Wait
 	tick  Wait
+}
+
+// weighed is a request with what became of earlier ones like it.
+type weighed struct {
+	request bastion.Request
+	past    bastion.Past
 }
 
 // voted is the request after one's own vote or withdrawal.
@@ -77,7 +90,14 @@ func (s *detail) reload() tea.Cmd {
 		s.again = true
 		return nil
 	}
-	return ask(s.ctx, &s.load, func(ctx context.Context) (bastion.Request, error) { return s.judge.Request(ctx, s.id) })
+	return ask(s.ctx, &s.load, func(ctx context.Context) (weighed, error) {
+		r, err := s.judge.Request(ctx, s.id)
+		if err != nil {
+			return weighed{}, err
+		}
+		past, err := s.judge.Past(ctx, s.id)
+		return weighed{r, past}, err
+	})
 }
 
 func (s *detail) mine() bool { return s.request.Who.Person() == s.judge.Who().Person() }
@@ -93,6 +113,9 @@ func (s *detail) ShortHelp() []key.Binding {
 	case approving:
 		return []key.Binding{bind("enter", "approve", "enter"), bind("esc", "do not", "esc")}
 	case denying:
+		if s.request.Kind == bastion.KindReview {
+			return []key.Binding{bind("enter", "close it", "enter"), bind("esc", "do not", "esc")}
+		}
 		return []key.Binding{bind("enter", "deny", "enter"), bind("esc", "do not", "esc")}
 	case withdrawing:
 		return []key.Binding{bind("enter", "withdraw", "enter"), bind("esc", "do not", "esc")}
@@ -102,21 +125,37 @@ func (s *detail) ShortHelp() []key.Binding {
 	}
 	connect := bind("enter", "connect", "enter")
 	connect.SetEnabled(s.ready())
-	approve, deny, withdraw := bind("y", "approve", "y"), bind("d", "deny", "d"), bind("w", "withdraw", "w")
+	approve, deny, try, withdraw := bind("y", "approve", "y"), bind("d", "deny", "d"), bind("p", "preview", "p"), bind("w", "withdraw", "w")
+	if s.request.Kind == bastion.KindReview {
+		approve.SetHelp("y", "all in order")
+		deny.SetHelp("d", "something was wrong")
+	}
+	if s.trial.Busy() {
+		return []key.Binding{bind("esc", "stop the preview", "esc"), bind("↑/↓", "scroll", "up", "down")}
+	}
 	can := s.loaded && s.request.Yours && s.request.State == bastion.Pending
 	approve.SetEnabled(can)
 	deny.SetEnabled(can)
+	try.SetEnabled(can && s.request.Try)
 	withdraw.SetEnabled(s.loaded && s.mine() && s.request.State.Open())
-	return []key.Binding{approve, deny, connect, withdraw, bind("↑/↓", "scroll", "up", "down"), keyBack}
+	return []key.Binding{approve, deny, try, connect, withdraw, bind("↑/↓", "scroll", "up", "down"), keyBack}
 }
 
 func (s *detail) FullHelp() [][]key.Binding {
-	return [][]key.Binding{{bind("y", "approve: type the request's number, then enter"), bind("d", "deny: with a reason"), bind("enter", "connect, when your request to do so is approved"), bind("w", "withdraw your own request"), bind("c x", "comment; end what was approved"),
+	return [][]key.Binding{{bind("y", "approve: type the request's number, then enter"), bind("d", "deny: with a reason"), bind("p", "preview: have it run and taken back, where policy lets you"), bind("enter", "connect, when your request to do so is approved"), bind("w", "withdraw your own request"), bind("c x", "comment; end what was approved"),
 		bind("↑/↓ pgup/pgdn", "scroll"), keyBack}}
 }
 
 func (s *detail) Update(msg tea.Msg) (Screen, tea.Cmd) {
-	if r, err, ok := take[bastion.Request](&s.load, msg); ok {
+	if p, err, ok := take[bastion.Preview](&s.trial, msg); ok {
+		s.tried, s.untried = nil, err
+		if err == nil {
+			s.tried = &p
+		}
+		s.showTrial()
+		return s, nil
+	}
+	if w, err, ok := take[weighed](&s.load, msg); ok {
 		s.loaded = true
 		var next tea.Cmd
 		if s.again {
@@ -126,7 +165,8 @@ func (s *detail) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		if s.err = err; err != nil {
 			return s, tea.Batch(next, fail(err))
 		}
-		s.take(r)
+		s.past = w.past
+		s.take(w.request)
 		return s, next
 	}
 	if v, err, ok := take[voted](&s.vote, msg); ok {
@@ -178,8 +218,14 @@ func (s *detail) result() tea.Cmd {
 		return notify(Good, fmt.Sprintf("request %d is denied; %s reads your reason", r.ID, clean(r.Who.Name)))
 	case bastion.Withdrawn:
 		return notify(Good, fmt.Sprintf("request %d is withdrawn", r.ID))
-	case bastion.Revoked, bastion.Closed:
-		return notify(Good, fmt.Sprintf("request %d is %s", r.ID, r.State))
+	case bastion.Revoked:
+		return notify(Good, fmt.Sprintf("request %d is revoked; what used it has ended", r.ID))
+	case bastion.Closed:
+		found := "all was in order"
+		if slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return v.Verdict == bastion.VoteDeny }) {
+			found = "something was wrong, and that is kept with your reason"
+		}
+		return notify(Good, fmt.Sprintf("review %d is closed: %s", r.ID, found))
 	}
 	if n := len(r.Votes); n > 0 && r.Votes[n-1].Verdict == bastion.VoteComment && r.Votes[n-1].Who.Equal(s.judge.Who()) {
 		return notify(Good, "your comment is kept, and decides nothing")
@@ -195,6 +241,10 @@ func (s *detail) key(k tea.KeyMsg) tea.Cmd {
 	case k.Paste:
 		return nil
 	case k.Type == tea.KeyEsc:
+		if s.trial.Cancel() {
+			s.untried = errors.New("you stopped it, and it is taken back")
+			return nil
+		}
 		if s.vote.Cancel() {
 			return tea.Batch(s.reload(), notify(Warn, "you stopped waiting; the answer may have been recorded all the same"))
 		}
@@ -213,6 +263,8 @@ func (s *detail) key(k tea.KeyMsg) tea.Cmd {
 		s.scroll(1 << 30)
 	case !s.loaded || s.vote.Busy():
 		return nil
+	case k.String() == "p":
+		return s.try()
 	case k.Type == tea.KeyEnter && s.ready():
 		return tea.Sequence(pop, push(s.connect(s.request.Target)))
 	case k.String() == "y" || k.String() == "d":
@@ -250,6 +302,34 @@ func (s *detail) key(k tea.KeyMsg) tea.Cmd {
 		s.dialog, s.in, s.hint = withdrawing, input{}, ""
 	}
 	return nil
+}
+
+// try has the operation run and taken back.
+func (s *detail) try() tea.Cmd {
+	r := s.request
+	switch why := s.cannot(); {
+	case s.trial.Busy():
+		return nil
+	case why != "":
+		return notify(Warn, why)
+	case !r.Try:
+		return notify(Warn, "policy does not let rule "+clean(r.Rule)+" be tried before; decide by the text and the estimate")
+	}
+	s.tried, s.untried = nil, nil
+	id := s.id
+	cmd := ask(s.ctx, &s.trial, func(ctx context.Context) (bastion.Preview, error) { return s.judge.Try(ctx, id) })
+	s.showTrial()
+	return cmd
+}
+
+// showTrial scrolls to where a trial is told of.
+func (s *detail) showTrial() {
+	for i, l := range s.lines(s.w) {
+		if strings.HasPrefix(ansi.Strip(l), " "+previewHeading) {
+			s.top = i
+		}
+	}
+	s.scroll(0)
 }
 
 // cannot says why the person cannot decide the request; empty if they can.
@@ -330,6 +410,7 @@ func (s *detail) follows(request uint64) bool { return s.id == request }
 func (s *detail) Leave() {
 	s.load.Cancel()
 	s.vote.Cancel()
+	s.trial.Cancel()
 	s.tick.Cancel()
 }
 
@@ -380,8 +461,11 @@ func (s *detail) View(w, h int) string {
 	} else if top > 0 {
 		foot = th.Muted.Render(" end")
 	}
-	if s.vote.Busy() {
+	switch {
+	case s.vote.Busy():
 		foot = th.Muted.Render(" … your answer is being recorded")
+	case s.trial.Busy():
+		foot = th.Warn.Render(" … it is being run on " + clean(s.request.Target) + ", to be taken back")
 	}
 	return strings.Join(append(b, foot), "\n")
 }
@@ -393,12 +477,18 @@ func (s *detail) ask(w, h int) []string {
 	switch s.dialog {
 	case approving:
 		say = fmt.Sprintf("You approve exactly this, for %s on %s.", clean(r.Who.Name), clean(r.Target))
+		if r.Kind == bastion.KindReview {
+			say = fmt.Sprintf("You have looked at what %s did on %s, and found all in order.", clean(r.Who.Name), clean(r.Target))
+		}
 		label = fmt.Sprintf("Type the request's number (%d), then enter: ", r.ID)
 		if w < 60 {
 			label = fmt.Sprintf("Type %d, then enter: ", r.ID)
 		}
 	case denying:
 		say = "You deny this. " + clean(r.Who.Name) + " reads your reason."
+		if r.Kind == bastion.KindReview {
+			say = "You say that something was wrong. It is kept, and everybody told reads it."
+		}
 		label = "Reason: "
 	case withdrawing:
 		say = "You take your request back. To run it, you would ask again."
@@ -445,10 +535,20 @@ func (s *detail) lines(w int) []string {
 		state = "expired"
 	case !r.Ended.IsZero():
 		state += " " + left(now.Sub(r.Ended)) + " ago"
+		if r.EndedBy != "" {
+			state += " by " + r.EndedBy
+		}
+		if r.EndedFor != "" {
+			state += ": " + r.EndedFor
+		}
 	}
 	field("state", rows(stateStyle(th, r.State), prose(state, in))...)
 	if r.Yours && r.State == bastion.Pending {
-		field("", th.Strong.Render(cut("this waits for you: y approves, d denies", in)))
+		say := "this waits for you: y approves, d denies"
+		if r.Kind == bastion.KindReview {
+			say = "this waits for you: y if all was in order, d if something was wrong"
+		}
+		field("", rows(th.Strong, prose(say, in))...)
 	} else if why := s.cannot(); r.State == bastion.Pending && why != "" {
 		field("", rows(th.Muted, prose(why, in))...)
 	}
@@ -478,14 +578,42 @@ func (s *detail) lines(w int) []string {
 	}
 	field("reason", wrap(r.Reason, in)...)
 
-	b = append(b, "", " "+th.Heading.Render("Exactly this runs")+th.Muted.Render(fmt.Sprintf("  %s, %s", count(strings.Count(strings.TrimSuffix(r.Text, "\n"), "\n")+1, "line"), count(len(r.Text), "byte"))))
+	if r.Kind == bastion.KindOperation || r.Kind == "" {
+		b = append(b, "", " "+th.Heading.Render("What it does"))
+		field("effect", wrap(r.Summary, in)...)
+		for i, a := range r.Actions {
+			what := string(a.Verb)
+			if a.Resource != "" {
+				what += "  " + a.Resource
+			}
+			label := ""
+			if i == 0 {
+				label = "actions"
+			}
+			field(label, wrap(bastion.VisibleLine(what), in)...)
+		}
+		if r.Verb != bastion.Connect {
+			label := "estimate"
+			if len(r.Preview.Effect) > 0 {
+				label = "compared"
+			}
+			for _, l := range r.Preview.Lines() {
+				field(label, prose(l, in)...)
+				label = ""
+			}
+		}
+		for _, l := range r.Preview.Effect {
+			b = append(b, s.effect(l, w)...)
+		}
+	}
+
+	b = append(b, "", " "+th.Heading.Render(exactly(r.Kind))+th.Muted.Render(fmt.Sprintf("  %s, %s", count(strings.Count(strings.TrimSuffix(r.Text, "\n"), "\n")+1, "line"), count(len(r.Text), "byte"))))
 	if odd := unseen(r.Text); len(odd) > 0 {
 		b = append(b, rows(th.Bad, frame(prose("contains characters that do not show: "+strings.Join(odd, " "), w-4)))...)
 	}
 	for _, l := range wrap(r.Text, w-4) {
 		b = append(b, " "+th.Accent.Render("│")+" "+l)
 	}
-
 	for i, p := range r.Params {
 		label := fmt.Sprintf("$%d = ", i+1)
 		if odd := unseen(p); len(odd) > 0 {
@@ -495,32 +623,30 @@ func (s *detail) lines(w int) []string {
 			b = append(b, " "+th.Accent.Render("│")+" "+l)
 		}
 	}
-
-	b = append(b, "", " "+th.Heading.Render("What it does"))
-	field("effect", wrap(r.Summary, in)...)
-	for i, a := range r.Actions {
-		what := string(a.Verb)
-		if a.Resource != "" {
-			what += "  " + a.Resource
-		}
-		label := ""
-		if i == 0 {
-			label = "actions"
-		}
-		field(label, wrap(bastion.VisibleLine(what), in)...)
-	}
-	estimate := "unknown"
-	if r.Preview.Rows >= 0 {
-		estimate = "about " + count(int(r.Preview.Rows), "row")
-	}
-	if r.Verb != bastion.Connect {
-		if r.Preview.Note != "" {
-			estimate += " (" + r.Preview.Note + ")"
-		}
-		field("estimate", prose(estimate, in)...)
-	}
 	if r.Settings != "" {
-		field("settings", wrap(r.Settings, in)...)
+		field("read with", rows(th.Muted, prose(r.Settings, in))...)
+	}
+
+	if r.Try && (r.Yours || s.tried != nil || s.untried != nil) && (r.State == bastion.Pending || s.tried != nil) {
+		b = append(b, "", " "+th.Heading.Render(previewHeading)+th.Muted.Render("  run on the target and taken back, seen by you alone"))
+		switch {
+		case s.trial.Busy():
+			b = append(b, " … it is being run; esc stops it")
+		case s.untried != nil:
+			why := s.untried.Error()
+			if denied := (*bastion.DeniedError)(nil); errors.As(s.untried, &denied) {
+				why = denied.Reason + "; " + denied.Next
+			}
+			b = append(b, rows(th.Bad, indent(prose("no preview: "+why, w-4)))...)
+		case s.tried == nil:
+			b = append(b, rows(th.Muted, indent(prose("Press p to have it run in a transaction that is rolled back. For seconds it locks what it touches, and others wait.", w-4)))...)
+		default:
+			b = append(b, s.trialLines(w)...)
+		}
+	}
+
+	if !s.mine() { // who asks wants to know who decides
+		b = append(b, s.before(w)...)
 	}
 
 	b = append(b, "", " "+th.Heading.Render("Approval"))
@@ -543,10 +669,15 @@ func (s *detail) lines(w int) []string {
 	}
 	for i, v := range r.Votes {
 		word, st := "approved", th.Good
-		switch v.Verdict {
-		case bastion.VoteApprove:
-		case bastion.VoteComment:
+		review := r.Kind == bastion.KindReview
+		switch {
+		case v.Verdict == bastion.VoteApprove && review:
+			word = "found all in order"
+		case v.Verdict == bastion.VoteApprove:
+		case v.Verdict == bastion.VoteComment:
 			word, st = "said", th.Muted
+		case review:
+			word, st = "found something wrong", th.Bad
 		default:
 			word, st = "denied", th.Bad
 		}
@@ -567,7 +698,89 @@ func (s *detail) lines(w int) []string {
 	if r.Digest != "" {
 		field("digest", rows(th.Muted, wrap(clean(r.Digest), in))...)
 	}
+	if s.mine() {
+		b = append(b, s.before(w)...)
+	}
 	return b
+}
+
+// before is what became of earlier requests like this one.
+func (s *detail) before(w int) []string {
+	b := []string{"", " " + s.theme.Heading.Render("Before this")}
+	if s.past.Person.Total == 0 && s.past.Target.Total == 0 {
+		return append(b, rows(s.theme.Warn, hanging("nothing was asked for before by "+clean(s.request.Who.Name)+", nor on "+clean(s.request.Target), w))...)
+	}
+	for i, l := range s.past.Lines(s.request) {
+		st := s.theme.Muted
+		if i == 0 && s.past.Same.Total == 0 {
+			st = s.theme.Warn
+		}
+		b = append(b, rows(st, hanging(l, w))...)
+	}
+	return b
+}
+
+// previewHeading stands above what the person had run and taken back.
+const previewHeading = "Preview"
+
+// exactly is the heading of a request's text.
+func exactly(k bastion.RequestKind) string {
+	switch k {
+	case bastion.KindAccess:
+		return "Exactly this is asked for"
+	case bastion.KindTask:
+		return "Exactly these steps run"
+	case bastion.KindReview:
+		return "This is to be looked at"
+	}
+	return "Exactly this runs"
+}
+
+// hanging is a line under a heading, whose further lines stand in a little.
+func hanging(text string, w int) []string {
+	lines := prose(text, max(4, w-4))
+	for i := range lines {
+		lines[i] = "  " + lines[i]
+		if i > 0 {
+			lines[i] = "  " + lines[i]
+		}
+	}
+	return lines
+}
+
+// effect is a line of what a connector says that the operation does. The lines of a
+// difference, and what is gained, show at a glance.
+func (s *detail) effect(l string, w int) []string {
+	st := s.theme.Plain
+	switch {
+	case strings.HasPrefix(l, "+"):
+		st = s.theme.Good
+	case strings.HasPrefix(l, "-"), strings.HasPrefix(l, "warning:"):
+		st = s.theme.Bad
+	case strings.HasPrefix(l, "GAINS"), strings.HasPrefix(l, "UNMASKED"), strings.HasPrefix(l, "EASIER"):
+		st = s.theme.Warn
+	}
+	return rows(st, hanging(l, w))
+}
+
+// trialLines tells of what the person had run and taken back.
+func (s *detail) trialLines(w int) []string {
+	p := s.tried
+	var b []string
+	for i, l := range p.Lines() {
+		st := s.theme.Plain
+		switch {
+		case i == 0 && p.Failure != "":
+			st = s.theme.Bad
+		case i == 0:
+			st = s.theme.Strong
+		case strings.HasPrefix(l, "note: "):
+			st = s.theme.Muted
+		}
+		b = append(b, rows(st, hanging(l, w))...)
+	}
+	made := "made at " + p.At.UTC().Format("15:04:05") + " UTC in " + p.Took.Round(time.Millisecond).String() + "; p makes it anew"
+	return append(b, rows(s.theme.Muted, hanging(made, w))...)
 }
 
 // unseen lists the characters of a text that do something other than show

@@ -252,3 +252,56 @@ func TestCommentAndRevoke(t *testing.T) {
 		st.wants("there is nothing to end")
 	})
 }
+
+// A preview is made when the person who decides presses its key, once at a time, and
+// shown to that person alone.
+func TestPreview(t *testing.T) {
+	v := visitOf(rita(), reviewer())
+	v.requests[1].Try = true
+	v.trial = tryOut()
+	play(t, v, termenv.Ascii, func(st *stage) {
+		st.press("a", "down", "enter")
+		st.send(paste("p"))
+		st.wants("request 12")
+		if len(v.tried) > 0 {
+			t.Fatal("a paste had it run")
+		}
+		st.press("p")
+		st.wants("city: Köln → Bonn<U+202E>", "moved: NULL → 2026-03-04", "hidden from you, whether they change or not: email")
+		if !slices.Equal(v.tried, []uint64{12}) || len(v.ballots) > 0 {
+			t.Errorf("tried %v, voted %v", v.tried, v.ballots)
+		}
+		st.press("y", "12", "enter")
+		st.wants("request 12 is approved")
+		st.press("p")
+		st.wants("this request is approved already")
+		if len(v.tried) != 1 {
+			t.Errorf("tried %v", v.tried)
+		}
+	})
+	for name, change := range map[string]func(*bastion.Request){
+		"this is your own request": func(r *bastion.Request) { r.Who, r.Yours = rita(), false },
+		"you have voted on this request": func(r *bastion.Request) {
+			r.Yours, r.Votes = false, []bastion.Vote{{Who: rita(), Verdict: bastion.VoteApprove}}
+		},
+		"production-writes be tried before":   func(r *bastion.Request) { r.Try = false },
+		"your roles do not fit this request;": func(r *bastion.Request) { r.Yours = false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := visitOf(rita(), reviewer())
+			v.requests = v.requests[1:2]
+			v.requests[0].Try = true
+			v.trial = tryOut()
+			change(&v.requests[0])
+			play(t, v, termenv.Ascii, func(st *stage) {
+				st.resize(160, 30)
+				st.send(Push{newDetail(st.ctx, v, newTheme(termenv.Ascii), 12, nil)})
+				st.press("p")
+				st.wants(name)
+				if len(v.tried) > 0 {
+					t.Errorf("tried %v", v.tried)
+				}
+			})
+		})
+	}
+}

@@ -30,6 +30,45 @@ func scenes() []struct {
 		return v
 	}
 	reviews := func() *visit { return visitOf(rita(), reviewer()) }
+	tries := func() *visit {
+		v := reviews()
+		v.requests[1].Try = true
+		v.past = bastion.Past{Same: bastion.Tally{}, Shape: bastion.Tally{Total: 12, Used: 9, Denied: 3, Last: noon.AddDate(0, 0, -1)},
+			Person: bastion.Tally{Total: 40, Used: 31, Denied: 2, Expired: 4, Withdrawn: 3, Last: noon}, Target: bastion.Tally{Total: 212, Used: 200, Revoked: 12, Emergency: 1, Last: noon}}
+		v.trial = tryOut()
+		return v
+	}
+	fails := func() *visit {
+		v := tries()
+		v.trial = &bastion.Preview{Rows: -1, Tried: true, At: noon, Took: 8 * time.Millisecond, Failure: "unique violation of constraint customers_email_key on table customers (23505)"}
+		return v
+	}
+	untried := func() *visit {
+		v := tries()
+		v.trial = nil
+		return v
+	}
+	policies := func() *visit {
+		v := reviews()
+		r := v.requests[1]
+		r.Target, r.Verb, r.Summary, r.Actions = "policy", "policy-change", "policy: alice and ben gain; nobody loses", []bastion.Action{{Verb: "policy-change"}}
+		r.Text, r.Settings = strings.Repeat("# the policy of the shop\nversion: 1\n", 40), "in place of version 3, sha256 5f0c954d"
+		r.Preview = bastion.Preview{Rows: -1, Note: "against the policy in force: alice and ben gain; nobody loses", Effect: []string{
+			"GAINS ACCESS: deployers (alice, ben) on shop-production: drop on public.*: deny → ask (2 approvals by reviewers, within 30m)",
+			"warning: policy.yaml:31:5: nobody can be asked at night", "in the text:", "…", " rules:", "-  effect: deny", "+  effect: ask"},
+			Caveats: []string{"there are so many groups that only pairs of them were compared"}}
+		v.requests[1] = r
+		return v
+	}
+	emergency := func() *visit {
+		v := reviews()
+		r := v.requests[1]
+		r.Kind, r.Verb, r.Actions, r.Preview, r.Settings, r.Digest = bastion.KindReview, "review", nil, bastion.Preview{Rows: -1}, "", ""
+		r.Summary, r.Text = "review of request 11: break-glass for 30m", "review 11: break-glass on shop-production for 30m, in an emergency"
+		r.Access = &bastion.AccessAsked{Bundle: "break-glass", For: 30 * time.Minute, Emergency: true}
+		v.requests[1] = r
+		return v
+	}
 	audits := func() *visit {
 		v := visitOf(rita(), auditor())
 		v.who.Name, v.targets = "axel", nil
@@ -87,6 +126,13 @@ func scenes() []struct {
 		{"request-approve", reviews, []string{"a", "down", "enter", "y", "1"}},
 		{"request-deny", reviews, []string{"a", "down", "enter", "d", "enter"}},
 		{"request-approved", reviews, []string{"a", "down", "enter", "y", "12", "enter"}},
+		{"request-preview", tries, []string{"a", "down", "enter", "p"}},
+		{"request-preview-offered", tries, []string{"a", "down", "enter", "end"}},
+		{"request-preview-failed", fails, []string{"a", "down", "enter", "p"}},
+		{"request-preview-refused", untried, []string{"a", "down", "enter", "p"}},
+		{"request-policy", policies, []string{"a", "down", "enter"}},
+		{"request-review", emergency, []string{"a", "down", "enter"}},
+		{"request-reviewed", emergency, []string{"a", "down", "enter", "d", "no ticket", "enter"}},
 		{"sign-in", expired, nil},
 		{"recordings", audits, []string{"l", "down"}},
 		{"recordings-filter", audits, []string{"l", "/", "alice", "tab", "tab", "update", "tab", "7d"}},
@@ -96,6 +142,31 @@ func scenes() []struct {
 		{"help", deploys, []string{"?"}},
 		{"help-request", reviews, []string{"a", "down", "enter", "?"}},
 	}
+}
+
+// tryOut is what came of trying an update of two rows.
+func tryOut() *bastion.Preview {
+	sample := func(rows ...[]string) *bastion.Sample {
+		s := &bastion.Sample{Columns: []bastion.SampleColumn{{Name: "id"}, {Name: "email", Masked: true}, {Name: "city"}, {Name: "moved"}}}
+		for _, r := range rows {
+			var row []*string
+			for _, v := range r {
+				if v == "NULL" {
+					row = append(row, nil)
+				} else {
+					row = append(row, &v)
+				}
+			}
+			s.Rows = append(s.Rows, row)
+		}
+		return s
+	}
+	return &bastion.Preview{Rows: 2, Tried: true, At: noon, Took: 12 * time.Millisecond,
+		Note:   "run in a transaction and rolled back; counted, not estimated; the target confirms that transaction 790 was aborted",
+		Before: sample([]string{"7", "****", "Köln", "NULL"}, []string{"8", "****", "Bonn", "2024-01-02"}),
+		After:  sample([]string{"7", "****", "Bonn\u202e", "2026-03-04"}, []string{"8", "****", "Bonn", "2024-01-02"}),
+		Caveats: []string{"It shows the data as they were then, without what the session that asks has not committed; times, random values and other people's changes can make it come out otherwise.",
+			"What it locks was locked for at most 12ms, and others may have waited for it."}}
 }
 
 func TestScreens(t *testing.T) {

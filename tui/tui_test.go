@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -41,6 +42,10 @@ type visit struct {
 	hold     chan struct{} // questions wait for it, if there is one
 	act      func(role string) error
 	signIn   func(context.Context, func(bastion.SignInPrompt) error) error
+
+	past  bastion.Past
+	trial *bastion.Preview // of whatever is tried; nil if nothing can be
+	tried []uint64
 
 	asked   []bastion.RecordingFilter
 	ballots []string // "12 approve reason"
@@ -132,6 +137,9 @@ func (v *visit) Vote(ctx context.Context, id uint64, verdict bastion.Verdict, re
 		case bastion.VoteDeny:
 			r.State, r.Yours, r.Ended = bastion.Denied, false, v.now
 		}
+		if r.Kind == bastion.KindReview && verdict != bastion.VoteComment {
+			r.State = bastion.Closed
+		}
 		r.Votes = append(r.Votes, bastion.Vote{Who: v.who, Roles: []string{"reviewer"}, Verdict: verdict, Reason: reason, At: v.now})
 	})
 }
@@ -148,6 +156,19 @@ func (v *visit) Revoke(ctx context.Context, id uint64, reason string) (bastion.R
 		return bastion.Request{}, err
 	}
 	return v.change(id, func(r *bastion.Request) { r.State, r.Ended = bastion.Revoked, v.now })
+}
+
+func (v *visit) Past(context.Context, uint64) (bastion.Past, error) { return v.past, nil }
+
+func (v *visit) Try(ctx context.Context, id uint64) (bastion.Preview, error) {
+	if err := v.wait(ctx); err != nil {
+		return bastion.Preview{}, err
+	}
+	v.tried = append(v.tried, id)
+	if v.trial == nil {
+		return bastion.Preview{}, errors.New("it cannot be tried")
+	}
+	return *v.trial, nil
 }
 
 func (v *visit) Terms(context.Context, string) ([]bastion.Terms, error) {

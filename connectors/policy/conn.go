@@ -36,26 +36,31 @@ func (c *conn) Preview(_ context.Context, p *bastion.Permit) (bastion.Preview, e
 	if err != nil {
 		return preview, err
 	}
-	preview.Note = d.text(warnings)
+	preview.Note = "against the policy in force: " + d.Summary
+	preview.Effect = d.effect(warnings, changed(c.c.charter.Active().Text, op.Text()))
+	if d.Note != "" {
+		preview.Caveats = []string{d.Note}
+	}
 	return preview, nil
 }
 
-// text is the difference for people, a line for each change.
-func (d Difference) text(warnings []string) string {
-	lines := []string{fmt.Sprintf("what changes in meaning, against the policy in force (%s):", d.Summary)}
+// effect is the difference for people: a line for each change in meaning, and below
+// them what changes in the text.
+func (d Difference) effect(warnings, text []string) []string {
+	var lines []string
 	for _, l := range d.Lines {
 		lines = append(lines, l.String())
 	}
 	if len(d.Lines) == 0 {
 		lines = append(lines, "nothing: both policies decide the same")
 	}
-	if d.Note != "" {
-		lines = append(lines, d.Note)
-	}
 	for _, w := range warnings {
 		lines = append(lines, "warning: "+w)
 	}
-	return strings.Join(lines, "\n")
+	if len(text) > 0 {
+		lines = append(append(lines, "in the text:"), text...)
+	}
+	return lines
 }
 
 // String is the change in one line.

@@ -179,10 +179,14 @@ func TestPreview(t *testing.T) {
 	if !errors.Is(err, bastion.ErrReason) {
 		t.Error(err)
 	}
-	for _, want := range []string{"alice gains; nobody loses", "GAINS ACCESS: deployers (alice) on db: drop: deny → allow", "policy:2:1: warning: odd"} {
-		if !strings.Contains(preview.Note, want) {
-			t.Errorf("the preview lacks %q: %q", want, preview.Note)
+	effect := strings.Join(preview.Effect, "\n")
+	for _, want := range []string{"GAINS ACCESS: deployers (alice) on db: drop: deny → allow", "policy:2:1: warning: odd", "in the text:\n"} {
+		if !strings.Contains(effect, want) {
+			t.Errorf("the preview lacks %q: %q", want, effect)
 		}
+	}
+	if !strings.Contains(preview.Note, "alice gains; nobody loses") {
+		t.Errorf("the preview says %q", preview.Note)
 	}
 }
 

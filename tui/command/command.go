@@ -55,6 +55,7 @@ func verbs() []verb {
 		{"request", "TARGET [--bundle B] [--for 2h] [--from 22:30] [--window W] --reason WHY", "ask for access to a target; --terms lists what can be asked for", request},
 		{"break-glass", "TARGET [--bundle B] [--for 30m] --reason WHY", "take access in an emergency: alarms everybody, and is reviewed by somebody else", breakGlass},
 		{"requests", "[--all] [--mine] [--json] [NUMBER]", "list the requests that wait for you, or show one in full", requests},
+		{"preview", "NUMBER [--json]", "have a request that waits for you run on its target and taken back, where policy lets you, and say what it did", preview},
 		{"approve", "NUMBER [--reason WHY]", "approve a request: exactly what it shows will run", approve},
 		{"deny", "NUMBER --reason WHY", "deny a request", deny},
 		{"comment", "NUMBER WORDS", "say something about a request without deciding it", comment},
@@ -205,7 +206,7 @@ func Code(err error) int {
 	case errors.As(err, &usage), errors.As(err, &file):
 		return Usage
 	case errors.As(err, &not):
-		if not.Request.State == bastion.Denied {
+		if not.Request.State == bastion.Denied || not.Request.State == bastion.Revoked {
 			return Denied
 		}
 		return NotApproved

@@ -80,6 +80,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, OK}, {usagef("x"), Usage}, {&bastion.DeniedError{}, Denied}, {fmt.Errorf("x: %w", bastion.ErrNotFound), Denied},
 		{bastion.ErrReason, Denied}, {bastion.ErrExpired, Denied}, {&bastion.StaleError{}, Denied},
 		{&bastion.NotApprovedError{Request: bastion.Request{State: bastion.Denied}}, Denied},
+		{&bastion.NotApprovedError{Request: bastion.Request{State: bastion.Revoked}}, Denied},
 		{&bastion.NotApprovedError{Request: bastion.Request{State: bastion.Expired}}, NotApproved}, {errNotYet, NotApproved},
 		{&bastion.TargetError{}, TargetError}, {&bastion.ParseError{}, TargetError}, {bastion.ErrRecorder, TargetError},
 		{errInterrupted, TargetError}, {errors.New("anything else"), TargetError},

@@ -2,7 +2,9 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,10 +43,17 @@ func requests(ctx context.Context, c *call) error {
 		if err != nil {
 			return fmt.Errorf("request %d: %w", id, err)
 		}
-		if c.json {
-			return c.printJSON(r)
+		past, err := c.s.Past(ctx, id)
+		if err != nil {
+			return fmt.Errorf("request %d: %w", id, err)
 		}
-		return c.printRequest(r)
+		if c.json {
+			return c.printJSON(struct {
+				bastion.Request
+				Past bastion.Past `json:"past"`
+			}{r, past})
+		}
+		return c.printRequest(r, past)
 	}
 	rs, err := c.s.Requests(ctx, bastion.RequestFilter{Open: !all, Mine: mine, Decide: !mine && !all})
 	if err != nil {
@@ -77,39 +86,94 @@ func until(r bastion.Request, now time.Time) string {
 }
 
 // printRequest shows all that an approver should weigh.
-func (c *call) printRequest(r bastion.Request) error {
+func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 	var actions []string
 	for _, a := range r.Actions {
 		actions = append(actions, strings.TrimSpace(string(a.Verb)+" "+a.Resource))
 	}
+	state := string(r.State)
+	if !r.State.Open() {
+		state = r.End()
+	}
+	known := r.Preview.Lines()
+	if r.Verb == bastion.Connect || r.Kind != bastion.KindOperation && r.Kind != "" {
+		known = nil
+	}
 	rows := [][]string{
-		{"state", string(r.State)},
+		{"state", state},
 		{"who", fmt.Sprintf("%s <%s> (%s)", r.Who.Name, r.Who.Email, r.Who.Kind)},
 		{"from", r.Origin.Address + ", key " + r.Origin.Key},
 		{"kind", string(r.Kind)}, {"target", r.Target}, {"access", accessLine(r)}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
-		{"estimate", estimateLine(r.Preview)}, {"settings", r.Settings}, {"reason", r.Reason},
-		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"votes", strings.Trim(voters(r), " ()")}, {"seen by", seen(r)},
-		{"left", until(r, c.s.Now())}, {"digest", r.Digest},
+		{"known", strings.Join(known, "; ")}, {"settings", r.Settings}, {"reason", r.Reason},
+		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"can approve", strings.Join(r.Approvers, ", ")}, {"votes", strings.Trim(voters(r), " ()")}, {"seen by", seen(r)},
+		{"asked", since(c.s.Now().Sub(r.Created)) + " ago"}, {"left", until(r, c.s.Now())}, {"digest", r.Digest},
+	}
+	for i, l := range past.Lines(r) {
+		name := ""
+		if i == 0 {
+			name = "before"
+		}
+		rows = append(rows, []string{name, l})
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" && row[0] != "votes" })
 	if err := c.table([]string{"request", strconv.FormatUint(r.ID, 10)}, rows); err != nil {
 		return err
 	}
-	var params strings.Builder
-	for i, p := range r.Params {
-		fmt.Fprintf(&params, "$%d = %s\n", i+1, bastion.VisibleLine(p))
+	var b strings.Builder
+	if len(r.Preview.Effect) > 0 {
+		b.WriteString("\nWhat it does:\n")
+		for _, l := range r.Preview.Effect {
+			b.WriteString("  " + bastion.VisibleLine(l) + "\n")
+		}
+		b.WriteString("\nThe text:\n")
 	}
-	if _, err := fmt.Fprintf(c.out, "\n%s\n%s", bastion.Visible(r.Text), params.String()); err != nil {
-		return err
+	fmt.Fprintf(&b, "\n%s\n", bastion.Visible(r.Text))
+	for i, p := range r.Params {
+		fmt.Fprintf(&b, "$%d = %s\n", i+1, bastion.VisibleLine(p))
 	}
 	for _, v := range r.Votes {
 		if v.Reason != "" {
-			if _, err := fmt.Fprintf(c.out, "%s %s: %s\n", v.Who.Name, v.Verdict, bastion.VisibleLine(v.Reason)); err != nil {
-				return err
-			}
+			fmt.Fprintf(&b, "%s %s: %s\n", v.Who.Name, v.Verdict, bastion.VisibleLine(v.Reason))
 		}
 	}
+	if _, err := io.WriteString(c.out, b.String()); err != nil {
+		return err
+	}
+	if r.Try && r.Yours && r.State == bastion.Pending {
+		c.words("preview %d runs it on %s and takes it back, so that you see what it would do", r.ID, r.Target)
+	}
 	return nil
+}
+
+// since is how long something is ago, in whole seconds.
+func since(d time.Duration) string { return max(0, d).Truncate(time.Second).String() }
+
+// preview has a request's operation run and taken back.
+func preview(ctx context.Context, c *call) error {
+	id, err := number(c.word())
+	if err != nil {
+		return err
+	}
+	if err := c.flags(nil, map[string]*bool{"json": &c.json}); err != nil {
+		return err
+	}
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	p, err := c.s.Try(ctx, id)
+	var te *bastion.TargetError
+	switch {
+	case errors.As(err, &te):
+		return fmt.Errorf("request %d: %w", id, err)
+	case err != nil:
+		return refusedError{fmt.Errorf("request %d: %w", id, err)}
+	}
+	if c.json {
+		return c.printJSON(p)
+	}
+	lines := append(p.Lines(), fmt.Sprintf("made at %s in %s; request %d still waits", p.At.UTC().Format("15:04:05 MST"), p.Took.Round(time.Millisecond), id))
+	_, err = io.WriteString(c.out, strings.Join(lines, "\n")+"\n")
+	return err
 }
 
 // seen lists who of those that can decide has looked.
@@ -138,13 +202,6 @@ func accessLine(r bastion.Request) string {
 		s += ", in an emergency"
 	}
 	return bastion.VisibleLine(s)
-}
-
-func estimateLine(p bastion.Preview) string {
-	if p.Rows < 0 {
-		return strings.TrimSpace("unknown " + p.Note)
-	}
-	return fmt.Sprintf("%d rows (%s)", p.Rows, p.Note)
 }
 
 func number(w string) (uint64, error) {
@@ -189,6 +246,14 @@ func (c *call) outcome(r bastion.Request, err error) error {
 	}
 	if c.json {
 		return c.printJSON(r)
+	}
+	if r.State == bastion.Closed {
+		found := "all was in order"
+		if slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool { return v.Verdict == bastion.VoteDeny }) {
+			found = "something was wrong, which is kept with the reason"
+		}
+		c.words("review %d is closed: %s", r.ID, found)
+		return nil
 	}
 	c.words("request %d is %s%s", r.ID, r.State, voters(r))
 	return nil
