@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/bastion/mask"
 )
@@ -43,9 +44,65 @@ type Probe struct {
 	// Equality tells that the column is only compared for equality with a
 	// constant or a parameter, or with another column whose values are hidden.
 	Equality bool
+	// With, where Equality is set, says that the column is compared with another one and
+	// nothing else: the names of that, schema.table.column, a zero byte between two.
+	With string
+	// Order says, where With is set, what the order of the answer's rows can tell: the
+	// target may find equal values by sorting them.
+	Order RowOrder
+	// Check says that the target looks at the column by itself, to keep a constraint: the
+	// text does not name it.
+	Check bool
 	// By names the function (schema.name(types)) through which alone the column is
 	// used, if there is one: who trusts the function need not mind the use.
 	By string
+}
+
+// RowOrder is what can be known from the order of an answer's rows.
+type RowOrder uint8
+
+// The orders. The zero RowOrder is the worst.
+const (
+	// Telling: rows may come in the order of a column's values, and that shows in more
+	// than their order, such as a LIMIT or their numbers.
+	Telling RowOrder = iota
+	// Scattered: rows may come in the order of a column's values; put in another order
+	// they tell nothing of them.
+	Scattered
+	// Settled: the order comes from elsewhere.
+	Settled
+)
+
+// Paired reports whether the column is compared for equality with nothing but a column
+// that the rules hide as well, so that nothing shows but which of their values are
+// equal. The rows may have to be scattered.
+func (p Probe) Paired(rules mask.Rules) bool {
+	return p.Equality && p.With != "" && p.Order != Telling && hidesOne(rules, p.With)
+}
+
+// Tells reports whether the order of rows may tell values of the column, though it is
+// only compared for equality with another hidden column.
+func (p Probe) Tells(rules mask.Rules) bool {
+	return p.With != "" && p.Order == Telling && hidesOne(rules, p.With)
+}
+
+func hidesOne(rules mask.Rules, columns string) bool {
+	for c := range strings.SplitSeq(columns, "\x00") {
+		if rules.Source(c) != mask.Clear {
+			return true
+		}
+	}
+	return false
+}
+
+// scatters reports whether the rows must not be shown in the order in which they come.
+func (o Operation) scatters(rules mask.Rules) bool {
+	if rules.HidesNothing() {
+		return false
+	}
+	return slices.ContainsFunc(o.intent.Probes, func(p Probe) bool {
+		return p.With != "" && p.Order != Settled && rules.Source(p.Column) != mask.Clear && hidesOne(rules, p.With)
+	})
 }
 
 // Intent is a connector's reading of a text: all that the text can do.

@@ -30,6 +30,7 @@ type Permit struct {
 	purpose Purpose
 	secret  Secret
 	label   string
+	person  string
 	used    atomic.Bool
 }
 
@@ -51,6 +52,9 @@ func (p *Permit) Use(purpose Purpose) (Operation, error) {
 
 // Secret is the target's credential, in a permit for dialing.
 func (p *Permit) Secret() Secret { return p.secret }
+
+// Person is the identity for whom the permit is, in a permit for dialing.
+func (p *Permit) Person() string { return p.person }
 
 // Label names person and session for the target's own logs, in a permit for dialing.
 func (p *Permit) Label() string { return p.label }

@@ -670,7 +670,7 @@ func (s *Session) admit(ctx context.Context, op Operation, job Job, take func(ct
 		}
 	}
 	a.op, a.decision, a.began = op, decision, s.c.Now()
-	a.sink = &Sink{rules: decision.Mask, outputs: op.intent.Outputs, show: job.Show}
+	a.sink = &Sink{rules: decision.Mask, outputs: op.intent.Outputs, show: job.Show, scatter: op.scatters(decision.Mask)}
 	return a, nil
 }
 
@@ -790,6 +790,7 @@ func (s *Session) reread(ctx context.Context, op Operation) (Operation, error) {
 func (s *Session) permit(op Operation, purpose Purpose, secret Secret) *Permit {
 	p := &Permit{op: op, purpose: purpose, secret: secret}
 	if purpose == ForDial {
+		p.person = s.Who().ID()
 		p.label = "sallyport " + VisibleLine(s.Who().Name) + " " + s.c.ID
 	}
 	return p

@@ -604,6 +604,37 @@ func TestSinkHidesWhatIsNotProven(t *testing.T) {
 	}
 }
 
+// TestSinkScattersRows: rows of a join of hidden columns come in the order of what they
+// show, all of them or none.
+func TestSinkScattersRows(t *testing.T) {
+	w := newWorld(t)
+	w.probes = []bastion.Probe{{Column: "public.t.email", Equality: true, With: "public.t.email", Order: bastion.Scattered}}
+	rows := []string{"c", "a", "b", "a"}
+	w.answer = func(s *bastion.Sink) error {
+		err := s.Columns([]bastion.Column{{Name: "id"}, {Name: "email"}})
+		if !s.Scatters() || s.Clear() || s.Passes() || s.Raw([]byte("x"), 1) == nil {
+			t.Error("rows could pass as they come")
+		}
+		for _, r := range rows {
+			err = errors.Join(err, s.Row([][]byte{[]byte(r), []byte("x")}))
+		}
+		return errors.Join(err, s.Tag("SELECT 4", 4))
+	}
+	if got, err := w.run(w.session(), "select x"); err != nil || got != "a|****a|****b|****c|****" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	w.answer = func(s *bastion.Sink) error {
+		err := s.Columns([]bastion.Column{{Name: "id"}, {Name: "email"}})
+		for err == nil {
+			err = s.Row([][]byte{[]byte("a"), []byte("x")})
+		}
+		return err
+	}
+	if got, err := w.run(w.session(), "select x"); !errors.Is(err, bastion.ErrScattered) || got != "" {
+		t.Errorf("more rows than can be kept: %q, %v", got[:min(len(got), 100)], err)
+	}
+}
+
 func TestZeroValuesRefuse(t *testing.T) {
 	var s bastion.Sink
 	if s.Columns(nil) == nil || s.Row(nil) == nil || s.Tag("x", 1) == nil || s.Notice("x", nil) == nil {

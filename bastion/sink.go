@@ -1,6 +1,8 @@
 package bastion
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -112,7 +114,26 @@ type Sink struct {
 	hides   bool // a value of some column must be looked at before it is shown
 	rows    int64
 	changed int64
+
+	// scatter: rows are kept until all are there, and shown in the order of what they
+	// show.
+	scatter bool
+	kept    [][][]byte
+	size    int // of kept, in bytes
 }
+
+// Rows that have to be scattered are kept in memory.
+const (
+	maxScattered      = 50_000
+	maxScatteredBytes = 8 << 20
+)
+
+// ErrScattered is why an answer ends whose rows may come in the order of masked values.
+var ErrScattered = errors.New("the rows of this join may come in the order of masked values, and there are too many to put them in another order; add ORDER BY with a key of a joined table, or count them")
+
+// Scatters reports whether the rows of the answer are kept back until all are there.
+// The zero Sink says so.
+func (s *Sink) Scatters() bool { return s == nil || s.show == nil || s.scatter }
 
 // Columns announces the columns of the answer. Where they are not those that the
 // connector's reading announced, every column counts as unproven.
@@ -175,8 +196,42 @@ func (s *Sink) Row(values [][]byte) error {
 		row[i] = shown
 	}
 	s.rows++
+	if s.scatter {
+		s.kept = append(s.kept, row)
+		for _, v := range row {
+			s.size += len(v) + 24
+		}
+		if len(s.kept) > maxScattered || s.size > maxScatteredBytes {
+			s.kept = nil
+			return ErrScattered
+		}
+		return nil
+	}
 	s.note.row(s.columns, row)
 	return s.show(Frame{kind: RowFrame, row: row})
+}
+
+// gathered shows the rows that were kept back.
+func (s *Sink) gathered() error {
+	slices.SortFunc(s.kept, func(x, y [][]byte) int {
+		return slices.CompareFunc(x, y, func(v, w []byte) int {
+			if (v == nil) != (w == nil) {
+				if v == nil {
+					return 1
+				}
+				return -1
+			}
+			return bytes.Compare(v, w)
+		})
+	})
+	for _, row := range s.kept {
+		s.note.row(s.columns, row)
+		if err := s.show(Frame{kind: RowFrame, row: row}); err != nil {
+			return err
+		}
+	}
+	s.kept, s.size = nil, 0
+	return nil
 }
 
 // value is what is shown of a value: itself, or something that shares no memory
@@ -213,16 +268,16 @@ func (s *Sink) value(c *Column, v []byte) []byte {
 
 // Passes reports whether Raw may be used for the rows that come: nothing of them
 // is hidden, and the transcript has enough of them.
-func (s *Sink) Passes() bool { return s != nil && s.columns != nil && !s.hides && !s.note.wants() }
+func (s *Sink) Passes() bool { return s.Clear() && !s.note.wants() }
 
-// Clear reports whether nothing of the rows that come is hidden.
-func (s *Sink) Clear() bool { return s != nil && s.columns != nil && !s.hides }
+// Clear reports whether nothing of the rows that come is hidden, their order included.
+func (s *Sink) Clear() bool { return s != nil && s.columns != nil && !s.hides && !s.scatter }
 
 // Raw passes rows on in the target's own encoding. It refuses unless nothing of
 // them is hidden. p may be a part of a row; rows counts those that end in it. The
 // bytes are lent.
 func (s *Sink) Raw(p []byte, rows int64) error {
-	if s == nil || s.show == nil || s.columns == nil || s.hides {
+	if s == nil || s.show == nil || s.columns == nil || s.hides || s.scatter {
 		return ErrPermit
 	}
 	s.rows += rows
@@ -234,6 +289,9 @@ func (s *Sink) Raw(p []byte, rows int64) error {
 func (s *Sink) Tag(command string, rows int64) error {
 	if s == nil || s.show == nil {
 		return ErrPermit
+	}
+	if err := s.gathered(); err != nil {
+		return err
 	}
 	if s.columns == nil {
 		s.changed += rows

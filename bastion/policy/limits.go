@@ -103,6 +103,9 @@ func touches(i bastion.Intent, rules mask.Rules) (wrote, read touched) {
 		read.unknown = read.unknown || !o.Proven && !trusts(rules, o.Opaque)
 	}
 	for _, p := range i.Probes {
+		if p.Check {
+			continue // a rule about columns is one about those that somebody touches
+		}
 		read.columns = append(read.columns, p.Column)
 		read.unknown = read.unknown || nameless(p.Column) && !rules.Trusts(p.By)
 	}

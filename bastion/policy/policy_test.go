@@ -843,6 +843,12 @@ bundles:
 	}{
 		{"closed by default", staging, "select", []bastion.Probe{probe("public.t.shut", equal)}, "deny masked-column"},
 		{"a lookup", staging, "select", []bastion.Probe{probe("public.t.look", equal)}, "allow a/yes"},
+		{"joined with another hidden column", staging, "select", []bastion.Probe{{Column: "public.t.shut", Equality: true, With: "public.v.x\x00public.t.look", Order: bastion.Scattered}}, "allow a/yes"},
+		{"joined with one that is shown", staging, "select", []bastion.Probe{{Column: "public.t.shut", Equality: true, With: "public.t.id", Order: bastion.Settled}}, "deny masked-column"},
+		{"joined with one that is shown, a lookup", staging, "select", []bastion.Probe{{Column: "public.t.look", Equality: true, With: "public.t.id"}}, "allow a/yes"},
+		{"joined where the order of rows tells", staging, "select", []bastion.Probe{{Column: "public.t.shut", Equality: true, With: "public.t.look"}}, "deny masked-column"},
+		{"joined where the order of rows tells, a lookup", staging, "select", []bastion.Probe{{Column: "public.t.look", Equality: true, With: "public.t.shut"}}, "deny masked-column"},
+		{"more than an equality", staging, "select", []bastion.Probe{{Column: "public.t.shut", With: "public.t.look", Order: bastion.Settled}}, "deny masked-column"},
 		{"more than a lookup", staging, "select", []bastion.Probe{probe("public.t.look", other)}, "deny masked-column"},
 		{"asked", staging, "select", []bastion.Probe{probe("public.t.asks", other)}, "ask masked-column (1 approval by a boss)"},
 		{"asked for an equality too", staging, "select", []bastion.Probe{probe("public.t.asks", equal)}, "ask masked-column (1 approval by a boss)"},

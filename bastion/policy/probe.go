@@ -41,7 +41,10 @@ func (p *Policy) probe(v *view, d bastion.Decision, probes []bastion.Probe) bast
 		}
 		u := p.using(v, probes[i].Column)
 		how := &u.other
-		if probes[i].Equality {
+		switch {
+		case probes[i].Paired(v.mask):
+			continue // nothing shows but which of the two's values are equal
+		case probes[i].Equality && !probes[i].Tells(v.mask):
 			how = &u.equal
 		}
 		switch how.effect {
@@ -52,7 +55,12 @@ func (p *Policy) probe(v *view, d bastion.Decision, probes []bastion.Probe) bast
 			}
 			needs = union(needs, how.needs)
 		default:
-			return bastion.Decision{Rule: MaskedColumn, Reason: u.reason, Next: u.next, Mask: v.mask}
+			d := bastion.Decision{Rule: MaskedColumn, Reason: u.reason, Next: u.next, Mask: v.mask}
+			if v.mask.Source(probes[i].Column) != mask.Clear && probes[i].Tells(v.mask) {
+				d.Reason = fmt.Sprintf("column %s is masked for you, and rows that are joined by it may come in its order, which would tell its values", quote(probes[i].Column))
+				d.Next = "order them by a key of a joined table and leave out LIMIT, window functions and lists, or count them"
+			}
+			return d
 		}
 	}
 	if asks == nil || d.Effect == bastion.Deny {

@@ -209,7 +209,7 @@ func (p policy) Decide(_ bastion.Identity, op bastion.Operation) bastion.Decisio
 		d.Try = d.Effect == bastion.Ask
 	}
 	for _, x := range op.Intent().Probes {
-		if p.trust || p.rules.Source(x.Column) == mask.Clear || x.Equality && p.rules.Lookup(x.Column) {
+		if p.trust || p.rules.Source(x.Column) == mask.Clear || x.Paired(p.rules) || x.Equality && !x.Tells(p.rules) && p.rules.Lookup(x.Column) {
 			continue
 		}
 		d.Effect, d.Reason = bastion.Deny, "uses the hidden column "+x.Column

@@ -149,6 +149,7 @@ func (c *Conn) Do(ctx context.Context, p *bastion.Permit, in io.Reader, out *bas
 	if r.Unsettles || r.Effects {
 		c.runs++
 	}
+	c.writes(r)
 	c.out, c.told = out, nil
 	err = c.stream(ctx, op, r, out)
 	c.out = nil

@@ -71,6 +71,9 @@ func told(i bastion.Intent, err error) string {
 		if p.Equality {
 			b.WriteString(" by equality")
 		}
+		if p.With != "" {
+			fmt.Fprintf(&b, " with %s, order %d", strings.ReplaceAll(p.With, "\x00", " or "), p.Order)
+		}
 		b.WriteByte('\n')
 	}
 	if i.Record != "" {

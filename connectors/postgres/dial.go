@@ -35,7 +35,7 @@ func (k Connector) Dial(ctx context.Context, p *bastion.Permit) (bastion.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{reading: reading{target: t, database: main.Database, source: k.sources.of(t, main), cursors: map[string]cursor{}}}
+	c := &Conn{reading: reading{target: t, person: p.Person(), database: main.Database, source: k.sources.of(t, main), cursors: map[string]cursor{}}}
 	c.session.Prepared = c.named
 	main.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler { return &canceller{conn: conn} }
 	main.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { c.notice(n) }

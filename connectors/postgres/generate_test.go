@@ -418,7 +418,9 @@ func (g *generator) expression(k kind, depth int, scope []expression, queries in
 		return decides("CASE WHEN %s THEN %s ELSE %s END", g.expression(truth, depth-1, g.mostly(scope), 0), sub(k), sub(k))
 	}
 	if k != document && g.chance(10) {
-		return made(g.pick("coalesce(%s, %s)", "greatest(%s, %s)", "least(%s, %s)"), g.alike(k, depth, scope)...)
+		both := g.alike(k, depth, scope)
+		g.fails(both[0]) // the second may be one that fails, if it is computed
+		return made(g.pick("coalesce(%s, %s)", "greatest(%s, %s)", "least(%s, %s)"), both...)
 	}
 	if !g.plain && g.chance(8) && k != document && k != list {
 		e, p, o := g.column(k, scope), g.column(word, g.mostly(scope)), g.column(number, g.mostly(scope))

@@ -75,11 +75,17 @@ const (
 
 	// Columns of unique indexes and exclusion constraints: keys, and what expressions
 	// and conditions look at.
-	uniqueQuery = `SELECT i.indrelid, u.attnum FROM pg_index i, unnest(i.indkey) u (attnum)
-			WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND u.attnum > 0
-		UNION SELECT i.indrelid, d.refobjsubid FROM pg_index i JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+	uniqueQuery = `SELECT i.indrelid, u.attnum, i.indisunique AND i.indimmediate AND i.indisvalid AND i.indnkeyatts = 1
+				AND u.place = 1 AND i.indexprs IS NULL AND i.indpred IS NULL AND EXISTS (SELECT FROM pg_attribute a
+				WHERE a.attrelid = i.indrelid AND a.attnum = u.attnum AND a.attnotnull)
+			FROM pg_index i, unnest(i.indkey) WITH ORDINALITY u (attnum, place) WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND u.attnum > 0
+		UNION SELECT i.indrelid, d.refobjsubid, false FROM pg_index i JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
 			AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0
 			WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)`
+
+	keysQuery = `SELECT k.conrelid, u.ours, k.confrelid, u.theirs FROM pg_constraint k, unnest(k.conkey, k.confkey) u (ours, theirs)
+		WHERE k.contype = 'f'`
+	constraintsQuery = `SELECT conrelid, pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE conrelid >= 16384 AND contype = 'c'`
 
 	// %[1]s is the body in the standard's form, which servers before version 14 do
 	// not know.
@@ -178,7 +184,7 @@ func readCatalog(ctx context.Context, c *pgconn.PgConn, before *catalog.Snapshot
 	for _, p := range parts {
 		steps = append(steps, step{fmt.Sprintf(relationsQuery, p), l.relation}, step{fmt.Sprintf(columnsQuery, p), l.column})
 	}
-	steps = append(steps, step{inheritsQuery, l.inherits}, step{expressionsQuery, l.expression}, step{cascadesQuery, l.cascade}, step{uniqueQuery, l.unique},
+	steps = append(steps, step{inheritsQuery, l.inherits}, step{expressionsQuery, l.expression}, step{cascadesQuery, l.cascade}, step{uniqueQuery, l.unique}, step{keysQuery, l.key}, step{constraintsQuery, l.constraint},
 		step{fmt.Sprintf(functionsQuery, standard, catalog.MaxBody), l.function}, step{operatorsQuery, l.operator},
 		step{typesQuery, l.typ}, step{checksQuery, l.check}, step{implicitQuery, l.implicit})
 	for _, x := range steps {
@@ -295,22 +301,56 @@ func (l *loader) cascade(v [][]byte) error {
 }
 
 func (l *loader) unique(v [][]byte) error {
+	if len(v) != 3 {
+		return errCatalog
+	}
+	_, c, err := l.place(v[0], v[1])
+	if c != nil {
+		c.Unique, c.Key = true, c.Key || string(v[2]) == "t"
+	}
+	return err
+}
+
+// place finds a column by the OID of its relation and its number there; nil if it is
+// not known.
+func (l *loader) place(relation, attnum []byte) (*catalog.Relation, *catalog.Column, error) {
+	oid, err := number(relation)
+	n, err2 := strconv.ParseInt(string(attnum), 10, 16)
+	if err != nil || err2 != nil {
+		return nil, nil, errCatalog
+	}
+	if r := l.byOID[oid]; r != nil {
+		for i := range r.Columns {
+			if r.Columns[i].Number == int16(n) {
+				return r, &r.Columns[i], nil
+			}
+		}
+	}
+	return nil, nil, nil
+}
+
+func (l *loader) key(v [][]byte) error {
+	if len(v) != 4 {
+		return errCatalog
+	}
+	from, ours, err := l.place(v[0], v[1])
+	to, theirs, err2 := l.place(v[2], v[3])
+	if ours != nil && theirs != nil {
+		ours.References = append(ours.References, to.FullName()+"."+theirs.Name)
+		theirs.ReferencedBy = append(theirs.ReferencedBy, from.FullName()+"."+ours.Name)
+	}
+	return errors.Join(err, err2)
+}
+
+func (l *loader) constraint(v [][]byte) error {
 	if len(v) != 2 {
 		return errCatalog
 	}
 	oid, err := number(v[0])
-	attnum, err2 := strconv.ParseInt(string(v[1]), 10, 16)
-	if err != nil || err2 != nil {
-		return errCatalog
-	}
 	if r := l.byOID[oid]; r != nil {
-		for i := range r.Columns {
-			if r.Columns[i].Number == int16(attnum) {
-				r.Columns[i].Unique = true
-			}
-		}
+		r.Checks = append(r.Checks, l.text(v[1]))
 	}
-	return nil
+	return err
 }
 
 func (l *loader) expression(v [][]byte) error {

@@ -21,6 +21,7 @@ type reading struct {
 	target   bastion.Target
 	source   *source
 	database string
+	person   string // for whom it is
 
 	mu      sync.Mutex // guards what follows
 	session lineage.Session
@@ -82,8 +83,17 @@ func (c *reading) looked(v []string) error {
 	return nil
 }
 
-// read reads a text with the catalog as it is now.
+// read reads a text with the catalog as it is now, for the person of the session.
 func (c *reading) read(ctx context.Context, text string) (*lineage.Reading, error) {
+	r, err := c.understand(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return c.wary(r), nil
+}
+
+// understand reads a text with the catalog as it is now.
+func (c *reading) understand(ctx context.Context, text string) (*lineage.Reading, error) {
 	c.mu.Lock()
 	s, stale := c.session, c.stale
 	c.stale = false

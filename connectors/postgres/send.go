@@ -48,6 +48,9 @@ func (s *stream) Lane(p *bastion.Permit, out *bastion.Sink, done func(error)) (b
 		return nil, &bastion.TargetError{Code: "40001", Summary: "the target or this session changed since the statement was read, so it did not run; run it again"}
 	}
 	l := &lane{s: s, op: op, reading: r, sink: out, done: done, prepare: purpose == bastion.ForPrepare}
+	if !l.prepare {
+		s.writes(r)
+	}
 	if r.Executes != "" && !l.prepare {
 		if l.runsAs, err = certain(s, &s.names, r.Executes); err == nil && l.runsAs != nil {
 			err = s.renew(r.Executes, l.runsAs)
@@ -569,6 +572,9 @@ func (s *stream) execute(m executeMessage, lanes []*lane) error {
 	}
 	if p.lane != l {
 		return s.mistaken()
+	}
+	if l != nil && m.rows > 0 && l.sink.Scatters() {
+		return &bastion.TargetError{Code: "0A000", Summary: "the rows of this join may come in the order of masked values, so they cannot be fetched a few at a time; add ORDER BY with a key of a joined table, or fetch all"}
 	}
 	if l != nil {
 		if l.runsAs != nil && !p.begun {

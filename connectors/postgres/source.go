@@ -23,6 +23,8 @@ type source struct {
 	mu    sync.Mutex // held while the catalog is compared or read
 	state atomic.Pointer[state]
 
+	authors authors
+
 	idleMu sync.Mutex // guards the rest
 	idle   []*pgconn.PgConn
 	users  int // sessions

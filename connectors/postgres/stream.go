@@ -172,7 +172,7 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{reading: reading{target: t, database: config.Database, source: k.sources.of(t, config), cursors: map[string]cursor{}},
+	s := &stream{reading: reading{target: t, person: p.Person(), database: config.Database, source: k.sources.of(t, config), cursors: map[string]cursor{}},
 		lanes: map[*lane]struct{}{}, done: make(chan struct{}), status: 'I'}
 	s.session.Prepared = s.prepared
 	for _, name := range []string{"datestyle", "intervalstyle", "extra_float_digits", "bytea_output"} {

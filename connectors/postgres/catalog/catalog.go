@@ -47,6 +47,8 @@ type Relation struct {
 	// Expressions run when rows are written: defaults, checks, generated columns,
 	// indexes, partition keys. Every name in them is qualified.
 	Expressions []string
+	// Checks are the expressions of check constraints, names in them as in Expressions.
+	Checks []string
 	// Policies are the expressions of row security, which run on reading as well.
 	Policies []string
 	// Cascades are the tables to whose rows a foreign key passes on that rows of this
@@ -79,6 +81,11 @@ type Column struct {
 	// Unique says that a unique index or an exclusion constraint compares the column:
 	// whether a value can be written tells whether it is there already.
 	Unique bool
+	// Key says that no two rows have the same value in the column, and none has NULL.
+	Key bool
+	// References are the columns whose values a foreign key wants the column to have;
+	// ReferencedBy are those that a foreign key wants to have values of this one, or none.
+	References, ReferencedBy []string
 	// Generated is the expression of a generated column, names of other columns in it.
 	Generated string
 	// Sources are the column's own full name, first, and those of the same column in

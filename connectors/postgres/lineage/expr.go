@@ -144,6 +144,7 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 		f := a.children(childOf(n), sc).computed()
 		a.probe(f, false) // some of them may fail
 		if n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil {
+			a.ordinal = true
 			a.gathers = append(a.gathers, f)
 		}
 		return f
@@ -593,7 +594,7 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		args = args.with(f.computed())
 	}
 	if c.Over != nil {
-		a.stores = true
+		a.stores, a.ordinal = true, true
 		f := a.window(c.Over, sc)
 		a.probe(f, false) // the rows may come in that order
 		args = args.with(f.computed())
@@ -605,6 +606,7 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 	if order.carries() {
 		a.sorted = append(a.sorted, order)
 	}
+	a.ordinal = a.ordinal || ordinals[last] || gathering[last]
 	if gathering[last] {
 		a.gathers = append(a.gathers, args)
 	}

@@ -154,6 +154,14 @@ func (a *analysis) selects(s *pg.SelectStmt, up *scope) answer {
 	}
 	for _, n := range []*pg.Node{s.LimitCount, s.LimitOffset} {
 		a.probe(a.expr(n, sc), false)
+		if n == nil {
+			continue
+		}
+		a.limited = true
+		a.ordinal = a.ordinal || up != nil && !out.constant()
+	}
+	if up == nil {
+		a.answer = out
 	}
 	for _, n := range s.LockingClause {
 		a.locking(n.GetLockingClause(), sc)
@@ -183,6 +191,7 @@ func (a *analysis) plain(s *pg.SelectStmt, sc *scope) answer {
 			a.distinct(out)
 			continue
 		}
+		a.ordinal = true
 		a.probe(a.byName(n, sc, out, true), false)
 	}
 	a.order_by(s.SortClause, sc, out)
@@ -224,6 +233,9 @@ func (a *analysis) order_by(list []*pg.Node, sc *scope, out answer) {
 		}
 		a.seen[by] = true
 		f := a.byName(by.Node, sc, out, true)
+		if sc.up == nil {
+			a.orderedBy = append(a.orderedBy, f)
+		}
 		if len(by.UseOp) > 0 {
 			f = f.with(a.operator(stringsOf(by.UseOp), f))
 		}
@@ -523,6 +535,12 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 	} else if verb != "" {
 		a.action(verb, full)
 	}
+	if rel != nil {
+		if a.uses == nil {
+			a.uses = map[*catalog.Relation]int{}
+		}
+		a.uses[rel]++
+	}
 	if a.inView && verb == Select {
 		a.reads = append(a.reads, full)
 		if rel != nil {
@@ -776,6 +794,7 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 	defer func() { a.depth-- }()
 	a.seen[j] = true
 	a.stores = true
+	a.outer = a.outer || j.Jointype != pg.JoinType_JOIN_INNER
 	l := a.source(j.Larg, sc, left)
 	r := a.source(j.Rarg, sc, append(slices.Clone(left), l))
 	it := item{entries: append(slices.Clone(l.entries), r.entries...), loose: l.loose || r.loose}
@@ -828,6 +847,9 @@ func (a *analysis) join(j *pg.JoinExpr, sc *scope, left []item) item {
 // function that is being read. by is what the operator adds.
 func (a *analysis) compare(l, r, by flow) {
 	equality := by.constant() && (l.straight() || l.argument && l.constant()) && (r.straight() || r.argument && r.constant())
+	if equality && a.pairs(l, r) {
+		return
+	}
 	argument := l.argument || r.argument
 	l.argument, r.argument = argument, argument
 	a.probe(l, equality)
@@ -1028,7 +1050,7 @@ func (a *analysis) locking(l *pg.LockingClause, sc *scope) {
 // into reads SELECT INTO and CREATE TABLE AS: the columns are copied.
 func (a *analysis) into(into *pg.IntoClause, out answer) {
 	a.seen[into] = true
-	a.created(into.Rel, Create)
+	a.makes(a.created(into.Rel, Create), everything)
 	a.copies(out)
 	if into.ViewQuery != nil {
 		a.refuse("the INTO holds something that this bastion does not know")
@@ -1046,10 +1068,10 @@ func (a *analysis) copies(out answer) {
 	}
 }
 
-// created notes a new relation.
-func (a *analysis) created(v *pg.RangeVar, verb bastion.Verb) {
+// created notes a new relation, and returns its name.
+func (a *analysis) created(v *pg.RangeVar, verb bastion.Verb) string {
 	if v == nil {
-		return
+		return ""
 	}
 	a.seen[v] = true
 	schema := v.Schemaname
@@ -1061,6 +1083,17 @@ func (a *analysis) created(v *pg.RangeVar, verb bastion.Verb) {
 		schema = a.creating()
 	}
 	a.action(verb, fullName(schema, v.Relname))
+	return fullName(schema, v.Relname)
+}
+
+// everything stands for all columns of a table in [Reading.Made].
+const everything = "*"
+
+// makes notes that the statement chooses values of a column, or gives them its name.
+func (a *analysis) makes(relation, column string) {
+	if relation != "" && column != "" {
+		a.made = append(a.made, relation+"."+column)
+	}
 }
 
 // insert reads INSERT.
@@ -1144,6 +1177,9 @@ func (a *analysis) sets(e *entry, names []string, all bool) {
 			if a.unique(c) {
 				a.probe(flow{columns: []string{c}}, true) // whether it can be written tells whether it is there
 			}
+			if _, k := a.columnOf(c); k != nil {
+				a.checks(k.References, true) // and so does whether the other table has it
+			}
 		}
 	}
 }
@@ -1151,19 +1187,7 @@ func (a *analysis) sets(e *entry, names []string, all bool) {
 // unique reports whether values of a column, schema.table.column, are compared when
 // one is written.
 func (a *analysis) unique(column string) bool {
-	if a.reader.catalog == nil {
-		return false
-	}
-	schema, rest, _ := strings.Cut(column, ".")
-	dot := strings.LastIndexByte(rest, '.')
-	if dot < 0 {
-		return false
-	}
-	rel := a.reader.catalog.Relation(schema, rest[:dot])
-	if rel == nil {
-		return false
-	}
-	c := rel.Column(rest[dot+1:])
+	_, c := a.columnOf(column)
 	return c != nil && c.Unique
 }
 
@@ -1186,6 +1210,11 @@ func (a *analysis) assign(e *entry, list []*pg.Node, sc *scope) {
 		a.indirection(t.Indirection, sc)
 		a.probe(a.expr(t.Val, sc), false)
 	}
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = n.GetResTarget().GetName()
+	}
+	a.constrained(e, names)
 }
 
 func (a *analysis) update(s *pg.UpdateStmt, up *scope) answer {
@@ -1218,6 +1247,7 @@ func (a *analysis) delete(s *pg.DeleteStmt, up *scope) answer {
 	a.relation(s.Relation, verb)
 	a.returning(s.Relation, s.ReturningList)
 	a.where(s.WhereClause, sc)
+	a.referred(e)
 	return a.targets(s.ReturningList, sc)
 }
 
@@ -1253,6 +1283,7 @@ func (a *analysis) merge(s *pg.MergeStmt, up *scope) answer {
 			a.action(pick(every || bySource, UpdateAll, Update), resource)
 		case pg.CmdType_CMD_DELETE:
 			a.action(pick(every || bySource, DeleteAll, Delete), resource)
+			a.referred(e)
 		case pg.CmdType_CMD_NOTHING:
 		default:
 			a.refuse("the MERGE does something that this bastion does not know")

@@ -105,6 +105,9 @@ type Reading struct {
 	Forgets, Closes string
 	// Discards: temporary tables end, and no action says so.
 	Discards bool
+	// Made are columns, beside Intent.Writes, whose values come from the statement or from
+	// what it names so: schema.table.column, or schema.table.* for all of a table.
+	Made []string
 	// System: names of system catalogs were used.
 	System bool
 	// Unknown: a name was not in the catalog, which may be out of date.
@@ -117,12 +120,13 @@ type Reader struct {
 	catalog Names // nil: names are taken as the text tells them
 	cache   cache
 
-	mu     sync.Mutex // guards the rest, which is bounded by the catalog
-	views  map[*catalog.Relation]*view
-	bodies map[*catalog.Body]*body
-	quiet  map[*catalog.Relation]bool
-	exprs  map[string]effect
-	fields map[*catalog.Relation][]field
+	mu      sync.Mutex // guards the rest, which is bounded by the catalog
+	views   map[*catalog.Relation]*view
+	bodies  map[*catalog.Body]*body
+	quiet   map[*catalog.Relation]bool
+	exprs   map[string]effect
+	fields  map[*catalog.Relation][]field
+	checked map[checkOf]flow
 }
 
 // view is what a view's definition says.
@@ -141,7 +145,7 @@ type view struct {
 // them, which is fit for explanation only.
 func NewReader(c Names) *Reader {
 	return &Reader{catalog: c, views: map[*catalog.Relation]*view{}, bodies: map[*catalog.Body]*body{},
-		quiet: map[*catalog.Relation]bool{}, exprs: map[string]effect{}, fields: map[*catalog.Relation][]field{}}
+		quiet: map[*catalog.Relation]bool{}, exprs: map[string]effect{}, fields: map[*catalog.Relation][]field{}, checked: map[checkOf]flow{}}
 }
 
 // Read reads one statement. What it returns is shared: it must not be changed.
@@ -212,6 +216,7 @@ type analysis struct {
 	order    []bastion.Action
 	probes   []bastion.Probe
 	writes   []string // columns
+	made     []string // see Reading.Made
 	effects  bool
 	system   bool
 	unknown  bool
@@ -236,6 +241,16 @@ type analysis struct {
 	// sorted is by what aggregates sort their input, gathers what those return whose
 	// result depends on its order, of the query that is being read.
 	sorted, gathers []flow
+	// paired are equalities of columns. What follows is for the order of rows: orderedBy is
+	// what the outermost query is sorted by, limited that it has a LIMIT, ordinal that
+	// the order of rows shows in more than that, outer that a join keeps rows without a
+	// partner; uses counts where a table stands in a FROM.
+	paired                  []pair
+	orderedBy               []flow
+	answer                  answer   // of the outermost query
+	executed                *pg.Node // what EXECUTE runs
+	limited, ordinal, outer bool
+	uses                    map[*catalog.Relation]int
 	// sizes is what flows into answers whose size EXPLAIN ANALYZE tells, as if it were
 	// computed; shown all that flows into answers. stores: rows are kept in memory,
 	// whose size it tells as well.
@@ -277,6 +292,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	}()
 	rd = &Reading{}
 	out := a.statement(stmt, rd)
+	a.probePairs(stmt)
 	if missed := unseen(stmt, a.seen); missed != "" {
 		a.refuse("the statement uses %s in a way that this bastion does not know", missed)
 	}
@@ -291,6 +307,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	if len(a.order) == 0 {
 		a.action(Select, "") // SELECT 1
 	}
+	rd.Made = a.made
 	rd.Effects, rd.System, rd.Unknown = a.effects, a.system, a.unknown
 	rd.Executes, rd.Fetches = a.executes, a.fetches
 	rd.Unsettles = rd.Unsettles || a.unsettles
@@ -309,7 +326,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	if out.known {
 		in.Outputs = make([]mask.Column, 0, len(out.fields))
 		for _, f := range out.fields {
-			c := mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven && len(f.flow.by) == 0, Derived: f.flow.derived, Mixed: f.flow.mixed}
+			c := mask.Column{Name: f.name, Sources: f.flow.columns, Proven: !f.flow.unproven && len(f.flow.by) == 0, Derived: f.flow.derived, Mixed: f.flow.mixed || slices.ContainsFunc(f.flow.columns, func(c string) bool { return slices.Contains(a.writes, c) })}
 			if !f.flow.unproven {
 				c.Opaque = f.flow.by
 			}
@@ -377,8 +394,11 @@ func (a *analysis) probeBy(f flow, function string) {
 func (a *analysis) oneProbe(p bastion.Probe) {
 	a.spend(1 + len(a.probes)/64)
 	for i := range a.probes {
-		if a.probes[i].Column == p.Column && a.probes[i].By == p.By {
-			a.probes[i].Equality = a.probes[i].Equality && p.Equality // the harder one covers the other
+		if q := &a.probes[i]; q.Column == p.Column && q.By == p.By && (q.Check == p.Check || !q.Check && !q.Equality) && (q.With == p.With || !q.Equality || !p.Equality) {
+			q.Order = min(q.Order, p.Order)
+			if q.Equality = q.Equality && p.Equality; !q.Equality { // the harder one covers the other
+				q.With, q.Order = "", 0
+			}
 			return
 		}
 	}
@@ -401,4 +421,9 @@ func (a *analysis) strongest() bastion.Action {
 type answer struct {
 	fields []field
 	known  bool
+}
+
+// constant reports whether nothing of the target flows into any column.
+func (out answer) constant() bool {
+	return out.known && !slices.ContainsFunc(out.fields, func(f field) bool { return !f.flow.constant() })
 }

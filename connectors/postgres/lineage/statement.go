@@ -306,6 +306,7 @@ func (a *analysis) execute(e *pg.ExecuteStmt) answer {
 	switch stmt.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		if stmt.GetSelectStmt().IntoClause == nil {
+			a.executed = stmt
 			return a.query(stmt, nil)
 		}
 	case *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:

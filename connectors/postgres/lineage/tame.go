@@ -90,7 +90,7 @@ func (a *analysis) tameWith(n *pg.Node, sc *scope, columns *int) bool {
 			return true // it is made before anything runs
 		}
 		last := nameOf(x.TypeCast.TypeName.Names[len(x.TypeCast.TypeName.Names)-1])
-		return last == "text" && x.TypeCast.Arg.GetColumnRef() != nil && all(x.TypeCast.Arg)
+		return last == "text" && all(x.TypeCast.Arg)
 	case *pg.Node_NullTest:
 		return all(x.NullTest.Arg)
 	case *pg.Node_BooleanTest:

@@ -79,10 +79,20 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 			a.unknown = a.unknown || a.reader.catalog != nil
 			return
 		}
-		for _, c := range rel.Columns {
-			if column == "" || c.Name == column {
-				a.probe(flow{columns: c.Sources}, false)
+		for i, f := range a.columns(rel) {
+			switch {
+			case i >= len(rel.Columns):
+			case rel.Columns[i].Generated != "" && (column == "" || f.name == column):
+				a.probe(f.flow, false)
+			case column == "" || f.name == column:
+				a.probe(flow{columns: rel.Columns[i].Sources}, false)
 			}
+		}
+	}
+	makes := func(r *pg.RangeVar, column string) {
+		if r != nil {
+			schema, _ := a.resolve(r)
+			a.makes(fullName(schema, r.Relname), column)
 		}
 	}
 	named := func(v bastion.Verb, names []*pg.Node) { a.action(v, a.name(stringsOf(names))) }
@@ -156,12 +166,21 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 				moves(x.AlterTableStmt.Relation, "") // rows will come in that order
 			case pg.AlterTableType_AT_AlterColumnType, pg.AlterTableType_AT_SetNotNull:
 				moves(x.AlterTableStmt.Relation, c.GetAlterTableCmd().GetName()) // it fails for some values
+				makes(x.AlterTableStmt.Relation, c.GetAlterTableCmd().GetName())
 			case pg.AlterTableType_AT_DropColumn:
 				on(Drop, x.AlterTableStmt.Relation)
+			case pg.AlterTableType_AT_AddColumn:
+				makes(x.AlterTableStmt.Relation, c.GetAlterTableCmd().GetDef().GetColumnDef().GetColname())
+			case pg.AlterTableType_AT_ColumnDefault:
+				makes(x.AlterTableStmt.Relation, c.GetAlterTableCmd().GetName())
+			case pg.AlterTableType_AT_DropExpression: // the label came with it
+				moves(x.AlterTableStmt.Relation, c.GetAlterTableCmd().GetName())
 			case pg.AlterTableType_AT_AddInherit, pg.AlterTableType_AT_DropInherit:
 				moves(x.AlterTableStmt.Relation, "")
+				makes(c.GetAlterTableCmd().GetDef().GetRangeVar(), everything)
 			case pg.AlterTableType_AT_AttachPartition, pg.AlterTableType_AT_DetachPartition:
 				moves(c.GetAlterTableCmd().GetDef().GetPartitionCmd().GetName(), "")
+				makes(x.AlterTableStmt.Relation, everything)
 			}
 		}
 		on(v, x.AlterTableStmt.Relation)
@@ -289,11 +308,14 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 			switch x.RenameStmt.RenameType {
 			case pg.ObjectType_OBJECT_COLUMN:
 				moves(x.RenameStmt.Relation, x.RenameStmt.Subname)
+				makes(x.RenameStmt.Relation, x.RenameStmt.Newname)
 			case pg.ObjectType_OBJECT_TABCONSTRAINT, pg.ObjectType_OBJECT_TRIGGER, pg.ObjectType_OBJECT_RULE, pg.ObjectType_OBJECT_POLICY:
 			case pg.ObjectType_OBJECT_ATTRIBUTE:
 				a.probe(opaque, false) // tables of the type follow
 			default:
 				moves(x.RenameStmt.Relation, "")
+				schema, _ := a.resolve(x.RenameStmt.Relation)
+				a.makes(fullName(schema, x.RenameStmt.Newname), everything)
 			}
 		default:
 			a.object(alterVerb(x.RenameStmt.RenameType), x.RenameStmt.RenameType, x.RenameStmt.Object)
@@ -309,6 +331,7 @@ func (a *analysis) utility(n *pg.Node, rd *Reading) {
 		if x.AlterObjectSchemaStmt.Relation != nil {
 			on(Alter, x.AlterObjectSchemaStmt.Relation)
 			moves(x.AlterObjectSchemaStmt.Relation, "")
+			a.makes(fullName(x.AlterObjectSchemaStmt.Newschema, x.AlterObjectSchemaStmt.Relation.Relname), everything)
 		} else {
 			a.object(alterVerb(x.AlterObjectSchemaStmt.ObjectType), x.AlterObjectSchemaStmt.ObjectType, x.AlterObjectSchemaStmt.Object)
 			if alterVerb(x.AlterObjectSchemaStmt.ObjectType) == Define {
@@ -440,8 +463,8 @@ func value() *scope { return &scope{items: []item{{fields: []field{{name: "value
 
 // create reads CREATE TABLE.
 func (a *analysis) create(c *pg.CreateStmt, verb bastion.Verb) {
-	a.created(c.Relation, verb)
-	var fields []field // the new table's own columns hold nothing yet
+	a.makes(a.created(c.Relation, verb), everything) // there may be defaults
+	var fields []field                               // the new table's own columns hold nothing yet
 	for _, n := range c.TableElts {
 		if d := n.GetColumnDef(); d != nil {
 			fields = append(fields, field{name: d.Colname})

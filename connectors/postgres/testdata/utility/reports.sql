@@ -160,3 +160,15 @@ SELECT id, nullif(email, '') AS contact, coalesce(phone, email, 'n/a') AS contac
 SELECT id, CASE WHEN date_of_birth < '1970-01-01' THEN 'old' WHEN date_of_birth < '2000-01-01' THEN 'middle' ELSE 'young' END AS age FROM customers WHERE id < 9;
 SELECT c.id, c.email IN (SELECT email FROM employees) AS has_mail FROM customers c WHERE id < 9;
 SELECT country, count(DISTINCT email) AS contact, count(*), min(created_at) FROM customers GROUP BY country ORDER BY country;
+
+-- Hidden columns joined with each other.
+SELECT count(*) FROM customers c JOIN employees e ON c.email = e.email;
+SELECT c.id, c.name, e.name AS employee FROM customers c JOIN employees e ON e.email = c.email ORDER BY c.id;
+SELECT c.id, e.id AS e FROM customers c JOIN employees e USING (email) ORDER BY e.id LIMIT 3;
+SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM employees e WHERE e.email = c.email) ORDER BY c.id;
+SELECT c.id FROM customers c WHERE c.email IN (SELECT email FROM employees) ORDER BY id DESC;
+SELECT c.country, count(*) FROM customers c JOIN employees e ON e.email = c.email GROUP BY c.country ORDER BY 2 DESC, 1;
+SELECT c.id, e.name FROM customers c LEFT JOIN employees e ON e.email = c.email ORDER BY c.id, e.id;
+SELECT EXISTS (SELECT 1 FROM payments p JOIN employees e ON p.iban = e.iban LIMIT 1);
+SELECT 1 AS one FROM customers c JOIN employees e ON c.email = e.email LIMIT 1;
+SELECT c.id AS b FROM customers c NATURAL JOIN (SELECT email FROM employees) e ORDER BY c.id;

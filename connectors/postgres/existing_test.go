@@ -1,0 +1,74 @@
+package postgres_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
+	"github.com/sallyport/sallyport/connectors/connectortest"
+	"github.com/sallyport/sallyport/connectors/postgres"
+)
+
+// existing is a database with constraints that look at hidden columns: pay, mail and
+// born. %[1]s to %[3]s are one person's values of them.
+const existing = `
+	CREATE TABLE people (id int PRIMARY KEY, name text, mail text UNIQUE, pay int, bonus int CHECK (bonus >= 0), born date,
+		low text GENERATED ALWAYS AS (lower(mail)) STORED, CHECK (bonus < pay));
+	CREATE TABLE logins (id int PRIMARY KEY, mail text REFERENCES people (mail), note text);
+	CREATE TABLE visits (id int PRIMARY KEY, person int REFERENCES people, note text);
+	CREATE TABLE badges (id int PRIMARY KEY, holder int UNIQUE REFERENCES people);
+	INSERT INTO people VALUES (1, 'Ann', '%[1]s', %[2]s, 10, '%[3]s'), (2, 'Bob', 'bob@example.com', 500, 20, '1990-01-01'), (3, 'Cy', 'cy@example.com', 500, 20, '1990-01-01');
+	INSERT INTO logins VALUES (1, 'bob@example.com', 'first');
+	INSERT INTO visits VALUES (1, 1, 'first');
+	GRANT ALL ON ALL TABLES IN SCHEMA public TO shop_app;`
+
+// TestExistingConstraintsAreNoOracle: whether a constraint holds tells of what it looks
+// at. Two databases that differ in hidden values alone cannot be told apart by writing to
+// columns that are clean, and what tells nothing runs.
+func TestExistingConstraintsAreNoOracle(t *testing.T) {
+	t.Parallel()
+	var who [2]visitor
+	for i, values := range [2][]any{{"ann@example.com", "100", "1980-05-05"}, {"eve@example.com", "5000", "1985-06-06"}} {
+		database := fmt.Sprintf("existing_%d", i)
+		execute(t, admin(t, database, true), fmt.Sprintf(existing, values...))
+		who[i] = console(t, connectortest.Setup{Connector: postgres.Connector{}, Target: target(database),
+			Secret: bastion.NewSecret(server.App().User, server.App().Password), Labels: []mask.Label{{Pattern: "public.*.mail"}, {Pattern: "public.people.pay"}, {Pattern: "public.people.born"}, {Pattern: "public.badges.holder"}}})
+	}
+	for _, x := range []struct {
+		steps string
+		runs  bool
+	}{
+		{"INSERT INTO logins VALUES (2, 'ann@example.com', 'x')", false},
+		{"UPDATE logins SET mail = 'ann@example.com' WHERE id = 1", false},
+		{"COPY logins FROM STDIN", false},
+		{"MERGE INTO logins USING (VALUES (1)) v (i) ON id = i WHEN MATCHED THEN UPDATE SET mail = 'ann@example.com'", false},
+		{"UPDATE people SET bonus = 1000 WHERE id = 1", false},
+		{"INSERT INTO people (id, bonus) VALUES (1, 1000) ON CONFLICT (id) DO UPDATE SET bonus = 1000", false},
+		{"DELETE FROM people WHERE id = 2", false}, // whether somebody logged in with that address
+		{"ALTER TABLE people ALTER low DROP EXPRESSION; SELECT low FROM people", false},
+		{"ALTER TABLE people RENAME low TO lower; SELECT lower FROM people", false},
+		{"UPDATE people SET name = 'Anne' WHERE id = 1; SELECT name, bonus FROM people WHERE id = 1", true},
+		{"INSERT INTO logins (id, note) VALUES (3, 'x')", true},
+		{"UPDATE logins SET note = 'y' WHERE id = 1", true},
+		{"INSERT INTO visits VALUES (3, 2, 'x'); DELETE FROM visits WHERE id = 3", true},
+		{"SELECT p.id, v.note FROM people p JOIN visits v ON v.person = p.id ORDER BY v.id", true},
+	} {
+		for step := range strings.SplitSeq(x.steps, "; ") {
+			var answers [2]string
+			var errs [2]error
+			for i, v := range who {
+				b, err := v.run(step)
+				answers[i], errs[i] = quiet(string(b)), err
+			}
+			if answers[0] != answers[1] {
+				t.Errorf("%s\ntells twins apart:\n%s\n%s", step, shown(answers[0]), shown(answers[1]))
+			}
+			if slices.Contains(errs[:], nil) && !x.runs && step == x.steps || x.runs && (errs[0] != nil || errs[1] != nil) {
+				t.Errorf("%s: %v", step, errs)
+			}
+		}
+	}
+}
