@@ -594,6 +594,15 @@ func (s *Session) Decide(ctx context.Context, op Operation) (Decision, error) {
 	return s.c.Policy.Decide(who, op), nil
 }
 
+// Estimate returns the operation with the rows that the target's planner expects it to
+// touch, for Decide, whose answer says where policy wants to know.
+func (s *Session) Estimate(ctx context.Context, op Operation) (Operation, error) {
+	if op.session != s || op.intent.Verb == "" {
+		return Operation{}, ErrPermit
+	}
+	return op.Estimated(s.preview(ctx, op).Rows), nil
+}
+
 // Run takes one operation to its target and waits for the end of its answer.
 // [Native.Begin] does the same for programs that do not wait; both go through
 // admit, and there is no other way.

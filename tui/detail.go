@@ -213,6 +213,9 @@ func (s *detail) result() tea.Cmd {
 		if r.Verb == bastion.Connect {
 			can = "connect"
 		}
+		if r.Kind == bastion.KindTask {
+			return notify(Good, fmt.Sprintf("request %d is approved; the task can go on", r.ID))
+		}
 		return notify(Good, fmt.Sprintf("request %d is approved; %s can %s", r.ID, clean(r.Who.Name), can))
 	case bastion.Denied:
 		return notify(Good, fmt.Sprintf("request %d is denied; %s reads your reason", r.ID, clean(r.Who.Name)))

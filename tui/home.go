@@ -25,6 +25,7 @@ type places struct {
 	console    func(target string) Screen
 	request    func(id uint64) Screen
 	recordings func() Screen
+	tasks      func() Screen // nil if there are none
 }
 
 // home is the list of targets.
@@ -80,14 +81,20 @@ func (s *home) ShortHelp() []key.Binding {
 	}
 	filter := bind("/", "filter", "/")
 	filter.SetEnabled(len(s.targets) > 0)
-	return []key.Binding{connect, request, filter, approvals, bind("l", "recordings", "l"), keyQuit}
+	return []key.Binding{connect, request, filter, approvals, s.keyTasks(), bind("l", "recordings", "l"), keyQuit}
+}
+
+func (s *home) keyTasks() key.Binding {
+	k := bind("t", "tasks", "t")
+	k.SetEnabled(s.places.tasks != nil)
+	return k
 }
 
 func (s *home) FullHelp() [][]key.Binding {
 	return [][]key.Binding{
 		{bind("enter", "connect to the target", "enter"), bind("r", "request access to the target, where that needs approval", "r"),
 			bind("↑/↓ pgup/pgdn", "choose a target"), bind("/", "filter the list; any other letter starts it too"), bind("esc", "show all targets again")},
-		{bind("a", "approvals: decide, and follow your own requests"), bind("l", "recordings: list and replay"), bind("ctrl+r", "read the list again", "ctrl+r"), keyQuit},
+		{bind("a", "approvals: decide, and follow your own requests"), bind("t", "tasks: planned changes in steps"), bind("l", "recordings: list and replay"), bind("ctrl+r", "read the list again", "ctrl+r"), keyQuit},
 	}
 }
 
@@ -222,6 +229,10 @@ func (s *home) key(k tea.KeyMsg) tea.Cmd {
 			return tea.Quit
 		case "l":
 			return push(s.places.recordings())
+		case "t":
+			if s.places.tasks != nil {
+				return push(s.places.tasks())
+			}
 		case "r":
 			if t, ok := s.selected(); ok {
 				return s.request(t)

@@ -282,6 +282,9 @@ func outcomeOf(q bastion.Request) Notice {
 	no := fmt.Sprintf("request %d", q.ID)
 	switch q.State {
 	case bastion.Approved:
+		if q.Kind == bastion.KindTask {
+			return Notice{no + " was approved" + voters(q, bastion.VoteApprove) + ": " + clean(q.Summary), Good}
+		}
 		if q.Verb == bastion.Connect {
 			return Notice{no + " was approved" + voters(q, bastion.VoteApprove) + ": connect to " + clean(q.Target), Good}
 		}

@@ -13,6 +13,12 @@ func newSessionRoot(s *bastion.Session, th Theme, o Options) *Root {
 			return newRecordings(ctx, s, th, func(r bastion.Recording, only bool) Screen { return newPlayer(ctx, s, th, r, only) })
 		},
 	}
+	if o.Tasks != nil {
+		plan := planning{s, o.Tasks}
+		replay := func(session string) Screen { return newPlayer(ctx, s, th, bastion.Recording{ID: session}, false) }
+		open := func(id uint64) Screen { return newTaskPage(ctx, plan, th, id, p.request, replay) }
+		p.tasks = func() Screen { return newTasks(ctx, plan, th, open) }
+	}
 	r := newRoot(ctx, s, th, s.Terminal().Window(), newHome(ctx, s, th, p, o.Target))
 	r.newQueue = func() Screen { return newApprovals(ctx, s, th, p.request) }
 	r.notice = Notice{Text: o.Notice}

@@ -17,6 +17,7 @@ type Options struct {
 	NoColor bool   // the client asked for no colour
 	Target  string // open this target at once; empty shows the list
 	Notice  string // a sentence to begin with
+	Tasks   Tasks  // nil: there are no screens for tasks
 }
 
 // Run shows the screens until the person leaves (nil) or the session ends; then

@@ -47,6 +47,7 @@ type visit struct {
 	trial *bastion.Preview // of whatever is tried; nil if nothing can be
 	tried []uint64
 
+	plans   *plans // nil: no screens for tasks
 	asked   []bastion.RecordingFilter
 	ballots []string // "12 approve reason"
 }
@@ -385,6 +386,12 @@ func play(t *testing.T, v *visit, p termenv.Profile, test func(*stage)) {
 				return newRecordings(ctx, v, th, func(r bastion.Recording, only bool) Screen { return newPlayer(ctx, v, th, r, only) })
 			},
 		}
+		if v.plans != nil {
+			open := func(id uint64) Screen {
+				return newTaskPage(ctx, v.plans, th, id, pl.request, func(session string) Screen { return newPlayer(ctx, v, th, bastion.Recording{ID: session}, false) })
+			}
+			pl.tasks = func() Screen { return newTasks(ctx, v.plans, th, open) }
+		}
 		st.root = newRoot(ctx, v, th, bastion.Window{Width: 80, Height: 24}, newHome(ctx, v, th, pl, ""))
 		st.root.newQueue = func() Screen { return newApprovals(ctx, v, th, pl.request) }
 		st.root.bell = func() { st.rings++ }
@@ -462,7 +469,7 @@ func (st *stage) press(keys ...string) {
 
 func keysOf(k string) []tea.Msg {
 	named := map[string]tea.KeyType{"enter": tea.KeyEnter, "esc": tea.KeyEsc, "tab": tea.KeyTab, "shift+tab": tea.KeyShiftTab, "up": tea.KeyUp, "down": tea.KeyDown, "left": tea.KeyLeft, "right": tea.KeyRight,
-		"home": tea.KeyHome, "end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, "backspace": tea.KeyBackspace, "ctrl+c": tea.KeyCtrlC, "ctrl+r": tea.KeyCtrlR, "ctrl+x": tea.KeyCtrlX, "ctrl+u": tea.KeyCtrlU}
+		"home": tea.KeyHome, "end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, "backspace": tea.KeyBackspace, "ctrl+c": tea.KeyCtrlC, "ctrl+r": tea.KeyCtrlR, "ctrl+x": tea.KeyCtrlX, "ctrl+u": tea.KeyCtrlU, "ctrl+s": tea.KeyCtrlS}
 	if t, ok := named[k]; ok {
 		return []tea.Msg{tea.KeyMsg{Type: t}}
 	}

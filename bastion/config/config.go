@@ -33,6 +33,7 @@ type Config struct {
 	State    string   // directory of all state and recordings
 	HostKeys []string // private key files; none: keys are made in State on first start
 	Policy   string   // path of the policy file
+	Runbooks string   // directory of files that people make tasks of; may be empty
 	Provider Provider
 	// Binding is how long a key stays bound to a person after the sign-in.
 	Binding    time.Duration
@@ -165,6 +166,7 @@ func (r *reader) config(n ast.Node, c *Config) {
 		"listen":    func(n ast.Node) { c.Listen = r.address(n, "listen", true) },
 		"state":     func(n ast.Node) { c.State = r.path(r.word(n, "state").Text) },
 		"policy":    func(n ast.Node) { c.Policy = r.path(r.word(n, "policy").Text) },
+		"runbooks":  func(n ast.Node) { c.Runbooks = r.path(r.word(n, "runbooks").Text) },
 		"host_keys": func(n ast.Node) { c.HostKeys = r.paths(n, "host_keys") },
 		"provider":  func(n ast.Node) { provider = true; r.provider(n, &c.Provider) },
 		"binding": func(n ast.Node) {

@@ -47,6 +47,9 @@ func TestExample(t *testing.T) {
 	if want := filepath.Join(configs, "state"); c.State != want {
 		t.Errorf("state is %q, want %q", c.State, want)
 	}
+	if c.Runbooks != "../../testdata/tasks" {
+		t.Errorf("runbooks are in %q", c.Runbooks)
+	}
 	if want := policies + "demo.yaml"; c.Policy != want {
 		t.Errorf("policy is %q, want %q", c.Policy, want)
 	}

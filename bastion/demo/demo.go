@@ -25,6 +25,7 @@ import (
 	"github.com/sallyport/sallyport/bastion/demo/idp"
 	"github.com/sallyport/sallyport/bastion/demo/pgserver"
 	"github.com/sallyport/sallyport/testdata/policies"
+	"github.com/sallyport/sallyport/testdata/tasks"
 )
 
 //go:embed config.yaml
@@ -115,6 +116,9 @@ func (w *World) write(o Options) error {
 			return err
 		}
 	}
+	if err := w.runbooks(); err != nil {
+		return err
+	}
 	if o.Lasts == "" {
 		o.Lasts = "12h"
 	}
@@ -126,7 +130,7 @@ func (w *World) write(o Options) error {
 	err = t.Execute(&b, map[string]string{
 		"Listen": o.Listen, "State": w.path("state"), "Issuer": w.Provider.Issuer(), "Client": idp.ClientID, "Scopes": strings.Join(idp.Scopes(), ", "),
 		"Lasts": o.Lasts, "Bot": Bot, "BotKey": bot, "Address": w.Database.Addr(), "CA": w.Database.CACert(), "User": w.Database.App().User,
-		"Password": w.path("password"), "Staging": pgserver.Staging, "Production": pgserver.Production, "Policy": w.path("policy.yaml"),
+		"Password": w.path("password"), "Staging": pgserver.Staging, "Production": pgserver.Production, "Policy": w.path("policy.yaml"), "Runbooks": w.path("runbooks"),
 	})
 	if err != nil {
 		return err
@@ -137,6 +141,31 @@ func (w *World) write(o Options) error {
 	}
 	w.Config = w.path("config.yaml")
 	return os.WriteFile(w.Config, b.Bytes(), 0o600)
+}
+
+// runbooks writes the example tasks, where they are not yet.
+func (w *World) runbooks() error {
+	if err := os.MkdirAll(w.path("runbooks"), 0o755); err != nil {
+		return err
+	}
+	files, err := tasks.Files.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := w.path(filepath.Join("runbooks", f.Name()))
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		data, err := tasks.Files.ReadFile(f.Name())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *World) path(name string) string { return filepath.Join(w.Dir, name) }

@@ -146,6 +146,7 @@ type Task struct {
 	Author   bastion.Identity `json:"author"`
 	Created  time.Time        `json:"created"`
 	Plan     Plan             `json:"plan"`
+	Source   string           `json:"source,omitempty"` // the file that its author wrote; for the author alone
 	// What follows is of the review that holds, and empty in a draft.
 	Digest    string               `json:"digest,omitempty"`
 	Reason    string               `json:"reason,omitempty"`
@@ -158,6 +159,14 @@ type Task struct {
 	Progress  []Progress           `json:"progress"`          // of each step of the plan
 	Resumed   []Resumption         `json:"resumed,omitempty"` // what was asked for, in order
 	History   []Entry              `json:"history"`
+}
+
+// Runbook is a file that is kept for making tasks of it.
+type Runbook struct {
+	Name   string // of the file
+	Source []byte
+	File   File
+	Err    error // why the file cannot be read; nil if it can
 }
 
 // Step finds a step by its name; -1 if there is none.

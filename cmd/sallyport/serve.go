@@ -212,7 +212,7 @@ func (s *server) visit(session *bastion.Session, v sshd.Visitor) int {
 	if !v.PTY || v.Term == "" || v.Term == "dumb" {
 		return command.Menu(session, target, o)
 	}
-	err := tui.Run(session, tui.Options{NoColor: v.Env["NO_COLOR"] != "", Target: target, Notice: notice})
+	err := tui.Run(session, tui.Options{NoColor: v.Env["NO_COLOR"] != "", Target: target, Notice: notice, Tasks: s.tasks})
 	return command.Code(err)
 }
 

@@ -157,10 +157,15 @@ func TestTaskRunbook(t *testing.T) {
 	} {
 		c.does(t, "alice", "tasks new "+params, file, 2, want)
 	}
+	c.does(t, "alice", "tasks runbooks", "", 0, `(?s)RUNBOOK.*correction +customer \(integer\), city \(text\), country \(one-of\) +customer data correction`)
+	c.does(t, "alice", "tasks runbooks --json", "", 0, `"choices":\["AT"`)
+	c.does(t, "rita", "tasks runbooks", "", 3, `duty to design`)
+	c.does(t, "alice", "tasks new --runbook nothing", "", 2, `there is no runbook "nothing"`)
+	draft := c.does(t, "alice", `tasks new --runbook correction --param customer=9 --param city=Ulm --param country=DE`, "", 0, `is draft`)
+	c.does(t, "alice", "tasks stop "+draft, "", 0, `withdrawn`)
 	id, request := c.submits(t, file, `--param customer=7 --param "city=L'Aquila" --param country=IT`)
 	c.does(t, "rita", "requests "+request, "", 0, `(?s)set city = \$1, country = \$2 where id = \$3.*with \$1 = "L'Aquila", the text city.*with \$3 = "7", the integer customer`)
-	c.does(t, "rita", "approve "+request, "", 0, `pending`)
-	c.does(t, "nora", "approve "+request, "", 0, `approved`)
+	c.does(t, "rita", "approve "+request, "", 0, `approved`)
 
 	c.does(t, "ben", `tasks edit `+id+` --param customer=8 --param city=Ulm --param country=DE`, file, 3, `somebody else's`)
 	c.does(t, "alice", `tasks edit `+id+` --param customer=8 --param city=Ulm --param country=DE`, file, 0, `is draft`)
@@ -172,7 +177,7 @@ func TestTaskRunbook(t *testing.T) {
 	}
 	request = c.page(t, "alice", id).request
 	c.does(t, "ben", "tasks run "+id, "", 3, `is review`)
-	c.does(t, "rita", "approve "+request, "", 0, `pending`)
+	c.does(t, "rita", "approve "+request, "", 0, `approved`)
 	// Who approves does not execute, although others could have approved it.
 	c.does(t, "ben", "approve "+request, "", 0, `approved`)
 	c.does(t, "ben", "tasks run "+id, "", 3, `separation of duties`)

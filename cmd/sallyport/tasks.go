@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -21,10 +25,31 @@ func (s *server) newTasks() (err error) {
 			f, problems := config.ParseTask(file, data)
 			return f, problems.Err()
 		},
-		Place: func(data []byte, found []task.Problem) error { return config.TaskProblems(file, data, found).Err() },
-		Now:   time.Now,
+		Place:    func(data []byte, found []task.Problem) error { return config.TaskProblems(file, data, found).Err() },
+		Runbooks: func() ([]task.Runbook, error) { return runbooks(s.config.Runbooks) },
+		Now:      time.Now,
 	})
 	return err
+}
+
+// runbooks reads the files of a directory, by their names; none if it has no name.
+func runbooks(dir string) ([]task.Runbook, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("listing runbooks: %w", err)
+	}
+	var all []task.Runbook
+	for _, path := range paths { // in order
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading a runbook: %w", err)
+		}
+		all = append(all, task.Runbook{Name: strings.TrimSuffix(filepath.Base(path), ".yaml"), Source: data})
+	}
+	return all, nil
 }
 
 // follow tells the tasks what became of a request for one.

@@ -66,7 +66,7 @@ func verbs() []verb {
 		{"text", "ID", "write a recording as a readable account", text},
 		{"events", "[--from N] [--session ID] [--json]", "list events: decisions, votes, results", events},
 		{"config", "psql|ssh [--port N] [--host H] [--ssh-port P] [--json]", "print what programs on your machine need: a pg_service file, or a block for ssh_config", config},
-		{"tasks", "[list [--all]|show ID|new [--param NAME=VALUE]|edit ID|submit ID --reason WHY|run ID [--step NAME]|stop ID|skip ID STEP --reason WHY] [--json]",
+		{"tasks", "[list [--all]|show ID|runbooks|new [--runbook NAME] [--param NAME=VALUE]|edit ID|submit ID --reason WHY|run ID [--step NAME]|stop ID|retry ID STEP|skip ID STEP --reason WHY] [--json]",
 			"planned changes in steps: list them, show all that is known of one, write one (a file on standard input), have it reviewed, and execute it", tasks},
 		{"policy", "[show [N]|versions|diff|propose --reason WHY [--wait 10m]] [--json]", "read the policy; diff and propose take a whole policy file on standard input", policy},
 		{"login", "", "sign in again, for a target that wants a fresh sign-in", login},

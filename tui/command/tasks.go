@@ -19,6 +19,8 @@ type Tasks interface {
 	// only if all is set.
 	Tasks(ctx context.Context, s *bastion.Session, all bool, limit int) ([]task.Task, error)
 	Task(ctx context.Context, s *bastion.Session, id uint64) (task.Task, error)
+	// Runbooks lists files that are kept for making tasks of them.
+	Runbooks(ctx context.Context, s *bastion.Session) ([]task.Runbook, error)
 	New(ctx context.Context, s *bastion.Session, file []byte, values map[string]string) (task.Task, error)
 	Edit(ctx context.Context, s *bastion.Session, id uint64, file []byte, values map[string]string) (task.Task, error)
 	Submit(ctx context.Context, s *bastion.Session, id uint64, reason string) (task.Task, error)
@@ -61,6 +63,11 @@ func tasks(ctx context.Context, c *call) error {
 			return err
 		}
 		return c.page(t)
+	case "runbooks":
+		if err := c.flags(nil, map[string]*bool{"json": &c.json}); err != nil {
+			return err
+		}
+		return c.listRunbooks(ctx)
 	case "new", "edit":
 		return c.writeTask(ctx, what)
 	case "submit":
@@ -84,7 +91,7 @@ func tasks(ctx context.Context, c *call) error {
 	case "run":
 		return c.runTask(ctx)
 	}
-	return usagef("tasks %q is not known; list, show, new, edit, submit, run, stop, retry or skip", bastion.VisibleLine(what))
+	return usagef("tasks %q is not known; list, show, runbooks, new, edit, submit, run, stop, retry or skip", bastion.VisibleLine(what))
 }
 
 // resumeTask goes on from a step: at once, where that needs no vote, and else it asks.
@@ -197,6 +204,71 @@ func (c *call) listTasks(ctx context.Context, all bool) error {
 	return c.table([]string{"NO", "STATE", "AUTHOR", "REQUEST", "STEPS", "NEXT", "TASK"}, rows)
 }
 
+// listRunbooks lists the files of which one can make tasks, with their parameters.
+func (c *call) listRunbooks(ctx context.Context) error {
+	if err := c.nothing(); err != nil {
+		return err
+	}
+	all, err := c.o.Tasks.Runbooks(ctx, c.s)
+	if err != nil {
+		return refusal(err)
+	}
+	type parameter struct {
+		Name        string    `json:"name"`
+		Type        task.Type `json:"type"`
+		Description string    `json:"description,omitempty"`
+		Default     *string   `json:"default,omitempty"`
+		Choices     []string  `json:"choices,omitempty"`
+	}
+	var rows [][]string
+	for _, b := range all {
+		parameters, names, about := []parameter{}, []string{}, b.File.Name
+		for _, p := range b.File.Parameters {
+			parameters = append(parameters, parameter{p.Name, p.Type, p.Description, p.Default, p.Choices})
+			names = append(names, p.Name+" ("+string(p.Type)+")")
+		}
+		problem := ""
+		if b.Err != nil {
+			problem = b.Err.Error()
+			about = "cannot be read: " + problem
+		}
+		if c.json {
+			if err := c.printJSON(struct {
+				Runbook    string      `json:"runbook"`
+				Name       string      `json:"name"`
+				Parameters []parameter `json:"parameters"`
+				Error      string      `json:"error,omitempty"`
+			}{b.Name, b.File.Name, parameters, problem}); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{b.Name, strings.Join(names, ", "), about})
+	}
+	if c.json {
+		return nil
+	}
+	if len(rows) == 0 {
+		c.words("there are no runbooks here; make a task of a file: tasks new < FILE")
+		return nil
+	}
+	return c.table([]string{"RUNBOOK", "PARAMETERS", "TASK"}, rows)
+}
+
+// runbook is the source of a runbook.
+func (c *call) runbook(ctx context.Context, name string) (string, error) {
+	all, err := c.o.Tasks.Runbooks(ctx, c.s)
+	if err != nil {
+		return "", refusal(err)
+	}
+	for _, b := range all {
+		if b.Name == name {
+			return string(b.Source), nil
+		}
+	}
+	return "", usagef("there is no runbook %q; list them: tasks runbooks", bastion.VisibleLine(name))
+}
+
 // writeTask makes a task of a file, or gives one another content.
 func (c *call) writeTask(ctx context.Context, what string) error {
 	var id uint64
@@ -208,8 +280,16 @@ func (c *call) writeTask(ctx context.Context, what string) error {
 		}
 	}
 	values := map[string]string{}
+	runbook := ""
 	for {
 		w := c.peek()
+		if w == "--runbook" || strings.HasPrefix(w, "--runbook=") {
+			c.line = strings.TrimPrefix(strings.TrimPrefix(strings.TrimLeft(c.line, " \t\n"), "--runbook"), "=")
+			if runbook = c.word(); runbook == "" {
+				return usagef("--runbook wants a name; list them: tasks runbooks")
+			}
+			continue
+		}
 		if w == "--json" {
 			c.word()
 			c.json = true
@@ -225,13 +305,19 @@ func (c *call) writeTask(ctx context.Context, what string) error {
 		}
 		values[name] = value
 	}
-	if err := c.flags(map[string]*string{"param": new(string)}, map[string]*bool{"json": &c.json}); err != nil {
+	if err := c.flags(map[string]*string{"param": new(string), "runbook": new(string)}, map[string]*bool{"json": &c.json}); err != nil {
 		return err
 	}
 	if err := c.nothing(); err != nil {
 		return err
 	}
-	data, err := c.file("tasks " + what)
+	var data string
+	var err error
+	if runbook != "" {
+		data, err = c.runbook(ctx, runbook)
+	} else {
+		data, err = c.file("tasks " + what)
+	}
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,9 @@ type Config struct {
 	// in it. Their errors are for the author.
 	Parse func(data []byte) (task.File, error)
 	Place func(data []byte, found []task.Problem) error
-	Now   func() time.Time
+	// Runbooks reads the files from which people make tasks: their names and sources.
+	Runbooks func() ([]task.Runbook, error)
+	Now      func() time.Time
 }
 
 // Ledger keeps tasks. It is safe for concurrent use.
@@ -79,7 +81,7 @@ type Ledger struct {
 // Open makes a ledger over the tasks in the store. A step that was being executed
 // when the bastion died stops its task.
 func Open(c Config) (*Ledger, error) {
-	if c.DB == nil || c.Append == nil || c.Approvals == nil || c.Policy == nil || c.People == nil || c.Parse == nil || c.Place == nil || c.Now == nil {
+	if c.DB == nil || c.Append == nil || c.Approvals == nil || c.Policy == nil || c.People == nil || c.Parse == nil || c.Place == nil || c.Runbooks == nil || c.Now == nil {
 		return nil, errors.New("internal error: a ledger needs a store, a log, approvals, policy and a clock")
 	}
 	l := &Ledger{c: c, running: map[uint64]context.CancelCauseFunc{}}
@@ -144,7 +146,7 @@ func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 func save(tx store.Tx, t task.Task) error {
 	open := tx.Put
 	if t.Ended() {
-		t.Plan = t.Plan.Recorded()
+		t.Plan, t.Source = t.Plan.Recorded(), ""
 		open = func(bucket string, key, _ []byte) error { return tx.Delete(bucket, key) }
 	}
 	if err := open(openBucket, number(t.ID), []byte{}); err != nil {
@@ -307,8 +309,12 @@ func (p person) sees(t task.Task) bool {
 // shown is the task as the person may see it: the secrets in statements are for those
 // who have to do with them.
 func (p person) shown(t task.Task) task.Task {
-	if !t.Author.Equal(p.who) && !p.decides(t) && !p.executes(t) {
+	mine := t.Author.Equal(p.who)
+	if !mine && !p.decides(t) && !p.executes(t) {
 		t.Plan = t.Plan.Recorded()
+	}
+	if !mine {
+		t.Source = ""
 	}
 	return t
 }
@@ -468,6 +474,31 @@ func (l *Ledger) read(target, text string) (bastion.Intent, error) {
 	return c.Parse(t, text)
 }
 
+// Read reads a file, to see which parameters it has.
+func (l *Ledger) Read(data []byte) (task.File, error) {
+	f, err := l.c.Parse(data)
+	if err != nil {
+		return f, &task.FileError{Err: err}
+	}
+	return f, nil
+}
+
+// Runbooks lists what is kept for those who design tasks.
+func (l *Ledger) Runbooks(ctx context.Context, s *bastion.Session) ([]task.Runbook, error) {
+	p, err := whois(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if !p.has(bastion.Design) {
+		return nil, errDesign
+	}
+	all, err := l.c.Runbooks()
+	for i := range all {
+		all[i].File, all[i].Err = l.Read(all[i].Source)
+	}
+	return all, err
+}
+
 // New makes a task of a file and values for its parameters.
 func (l *Ledger) New(ctx context.Context, s *bastion.Session, data []byte, given map[string]string) (t task.Task, err error) {
 	p, err := whois(ctx, s)
@@ -490,7 +521,7 @@ func (l *Ledger) New(ctx context.Context, s *bastion.Session, data []byte, given
 			return err
 		}
 		f := facts{now: l.c.Now().UTC(), who: p.who, session: p.session}
-		t = task.Task{ID: id, Revision: 1, State: task.Draft, Author: p.who, Created: f.now, Plan: plan}
+		t = task.Task{ID: id, Revision: 1, State: task.Draft, Author: p.who, Created: f.now, Plan: plan, Source: string(data)}
 		clear(&t)
 		note(&t, f, "created", task.Entry{})
 		if err := save(tx, t); err != nil {
@@ -534,7 +565,7 @@ func (l *Ledger) Edit(ctx context.Context, s *bastion.Session, id uint64, data [
 	if err := l.recall(ctx, p, id); err != nil {
 		return t, err
 	}
-	return l.change(ctx, id, action{act: edit, plan: plan}, facts{who: p.who, session: p.session, designs: p.has(bastion.Design)}, p.by)
+	return l.change(ctx, id, action{act: edit, plan: plan, source: string(data)}, facts{who: p.who, session: p.session, designs: p.has(bastion.Design)}, p.by)
 }
 
 // mine reads a task of the person's own that can still be changed.

@@ -451,3 +451,42 @@ func TestReparameterisedAfterApproval(t *testing.T) {
 	d.refused(d.run(ben, x.ID), "the task is not approved")
 	d.didSend()
 }
+
+// Runbooks are for those who design, and the file that a task is made of is for its
+// author.
+func TestRunbooks(t *testing.T) {
+	d := newDesk(t)
+	b, err := json.Marshal(one("write a"))
+	d.must(err)
+	d.runbooks = []task.Runbook{{Name: "good", Source: b}, {Name: "bad", Source: []byte("no")}}
+	d.must(d.as(alice, func(s *bastion.Session) error {
+		books, err := d.ledger.Runbooks(t.Context(), s)
+		if err != nil || len(books) != 2 || books[0].File.Name != "n" || books[0].Err != nil || books[1].Err == nil {
+			t.Errorf("%+v, %v", books, err)
+		}
+		return err
+	}))
+	d.refused(d.as(ben, func(s *bastion.Session) error {
+		_, err := d.ledger.Runbooks(t.Context(), s)
+		return err
+	}), "duty to design")
+	x := d.approved(one("hush hunter2"))
+	for who, sees := range map[string]bool{"alice": true, "rita": false, "axel": false} {
+		p, _ := d.known("https://id.example#" + who)
+		d.must(d.as(p, func(s *bastion.Session) error {
+			x, err := d.ledger.Task(t.Context(), s, x.ID)
+			if (x.Source != "") != sees {
+				t.Errorf("%s sees the source: %q", who, x.Source)
+			}
+			return err
+		}))
+	}
+	d.must(d.run(ben, x.ID))
+	d.must(d.as(alice, func(s *bastion.Session) error {
+		x, err := d.ledger.Task(t.Context(), s, x.ID)
+		if x.Source != "" {
+			t.Error("the source, with its secret, is kept")
+		}
+		return err
+	}))
+}

@@ -32,6 +32,7 @@ const (
 type action struct {
 	act       act
 	plan      task.Plan       // of edit, and of submit with what was read
+	source    string          // of edit
 	digest    string          // of submit
 	reason    string          // of submit and stop
 	needs     bastion.Needs   // of submit
@@ -174,7 +175,7 @@ func authored(t task.Task, a action, f facts) (task.Task, error) {
 		note(&t, f, "withdrawn", task.Entry{Note: a.reason})
 	case edit:
 		t.Revision++
-		t.Plan, t.Why = a.plan, ""
+		t.Plan, t.Source, t.Why = a.plan, a.source, ""
 		clear(&t)
 		note(&t, f, "edited", task.Entry{})
 	case submit:

@@ -252,7 +252,12 @@ func (l *Ledger) readStatement(ctx context.Context, s *bastion.Session, p task.P
 	var unread *bastion.ParseError
 	switch {
 	case err == nil:
-		if d, err = s.Decide(ctx, op); err != nil {
+		if d, err = s.Decide(ctx, op); err == nil && d.Estimate {
+			if op, err = s.Estimate(ctx, op); err == nil {
+				d, err = s.Decide(ctx, op)
+			}
+		}
+		if err != nil {
 			return op, d, err
 		}
 		st.Digest, st.Settings = op.Digest(), op.Intent().Settings
@@ -275,7 +280,7 @@ func (l *Ledger) readStatement(ctx context.Context, s *bastion.Session, p task.P
 	st.Verb, st.Summary, st.Effect, st.Rule = i.Verb, i.Summary, d.Effect.String(), d.Rule
 	switch {
 	case d.Effect != bastion.Deny:
-	case d.Estimate:
+	case d.Estimate || op.Asked() && op.Rows() < 0:
 		st.Effect, st.Note = "open", noteRows
 	case later && d.Rule == maskedColumn:
 		st.Effect = "open"

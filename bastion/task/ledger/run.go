@@ -244,6 +244,9 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task,
 	err = s.Run(l.c.Approvals.InTask(ctx, claim), op, job)
 	r := answer.result(err, st)
 	if t, err = l.finish(t, p, action{act: finish, step: i, statement: j, result: r}, err); w.Ended != nil {
+		if t.Progress[i].Results[j].Outcome != task.Began {
+			r = t.Progress[i].Results[j] // as it is kept, with its times
+		}
 		w.Ended(t, i, j, r)
 	}
 	if err == nil && r.Outcome != task.Succeeded {

@@ -60,6 +60,7 @@ type world struct {
 	strict   bool // policy asks for two reviewers where it asked for one
 	fresh    time.Duration
 	dialed   int // connections to targets
+	runbooks []task.Runbook
 	// denied is whom policy refuses everything; nil is nobody.
 	denied func(bastion.Identity) bool
 }
@@ -103,7 +104,8 @@ func (w *world) restart() (err error) {
 		Place: func(_ []byte, found []task.Problem) error {
 			return fmt.Errorf("%s: %s", found[0].Path, found[0].Message)
 		},
-		Now: w.clock})
+		Runbooks: func() ([]task.Runbook, error) { return w.runbooks, nil },
+		Now:      w.clock})
 	w.ledger = l
 	return err
 }
