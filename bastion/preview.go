@@ -243,7 +243,7 @@ func (s *Session) try(ctx context.Context, who Identity, t Target, tr Trial) (p 
 	p, err = trier.Try(ctx, s.permit(op, ForTry, Secret{}), before, after)
 	p.Tried, p.At = true, s.c.Now()
 	if unseen != "" {
-		p.Caveats = append(p.Caveats, "No rows are shown, because you could not read them yourself: "+unseen+".")
+		p.Caveats = append([]string{"No rows are shown, because you could not read them yourself: " + unseen + "."}, p.Caveats...)
 	}
 	if len(samples[0].Columns) > 0 {
 		p.Before = &samples[0]
@@ -271,8 +271,8 @@ func (s *Session) look(ctx context.Context, who Identity, conn Conn, connecting,
 		return look, d, "", err
 	}
 	look.intent.Probes = append(slices.Clone(look.intent.Probes), op.intent.Probes...)
-	if s.c.Policy.Decide(who, connecting).Effect != Allow {
-		return look, Decision{}, "policy does not let you connect to " + op.target.Name + " just like that", nil
+	if may, err := s.connects(ctx, who, connecting); err != nil || !may {
+		return look, Decision{}, "to look at " + op.target.Name + " you need to be let in there first", err
 	}
 	d = s.c.Policy.Decide(who, look)
 	e := s.event(EventDecision, look)
@@ -289,6 +289,26 @@ func (s *Session) look(ctx context.Context, who Identity, conn Conn, connecting,
 		d = Decision{}
 	}
 	return look, d, why, s.record(e)
+}
+
+// connects reports whether the person may connect to the target of an operation that
+// does so: by policy alone, or by an approval that holds for a time.
+func (s *Session) connects(ctx context.Context, who Identity, op Operation) (bool, error) {
+	d := s.c.Policy.Decide(who, op)
+	stale := d.Fresh > 0 && who.Kind == Person && s.c.Now().Sub(who.SignedIn) > d.Fresh
+	if d.Effect != Ask || stale {
+		return d.Effect == Allow && !stale, nil
+	}
+	r, ok, err := s.c.Approvals.Find(ctx, who, op)
+	if err != nil || !ok || r.State != Approved || r.Holds == 0 || d.Holds == 0 {
+		return false, err
+	}
+	_, err = s.c.Approvals.Use(ctx, r.ID, Question{Who: who, Origin: s.c.Origin, Session: s.c.ID, Op: op, Decision: d, Reason: r.Reason})
+	var not *NotApprovedError
+	if errors.As(err, &not) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // notTried says why an operation is not tried.

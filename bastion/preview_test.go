@@ -52,6 +52,14 @@ type trials struct {
 	approvals
 	trial bastion.Trial
 	err   error
+	let   *bastion.Request // rita's own, for connecting
+}
+
+func (a trials) Find(_ context.Context, who bastion.Identity, op bastion.Operation) (bastion.Request, bool, error) {
+	if a.let == nil || !who.Equal(rita) || op.Intent().Verb != bastion.Connect {
+		return bastion.Request{}, false, nil
+	}
+	return *a.let, true, nil
 }
 
 func (a trials) Trial(context.Context, bastion.Identity, uint64) (bastion.Trial, error) {
@@ -227,6 +235,36 @@ func TestTryShowsWhatOneMayRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who may connect by an approval that holds may look; one for once is not used for it.
+func TestTryByAnApprovalThatHolds(t *testing.T) {
+	for _, c := range []struct {
+		let  bastion.Request
+		use  error
+		sees bool
+	}{
+		{bastion.Request{ID: 3, State: bastion.Approved, Holds: time.Hour}, nil, true},
+		{bastion.Request{ID: 3, State: bastion.Approved, Holds: time.Hour}, &bastion.NotApprovedError{}, false},
+		{bastion.Request{ID: 3, State: bastion.Approved}, nil, false},
+		{bastion.Request{ID: 3, State: bastion.Pending, Holds: time.Hour}, nil, false},
+	} {
+		y := newTrying(t)
+		all := y.decide
+		y.decide = func(who bastion.Identity, op bastion.Operation) bastion.Decision {
+			d := all(who, op)
+			if who.Equal(rita) && op.Intent().Verb == bastion.Connect {
+				d.Effect, d.Holds = bastion.Ask, time.Hour
+			}
+			return d
+		}
+		y.use = func(bastion.Question) error { return c.use }
+		y.trials.let = &c.let
+		p, err := y.try()
+		if err != nil || (p.Before != nil) != c.sees || y.did("used") != (c.let.State == bastion.Approved && c.let.Holds > 0) {
+			t.Errorf("%+v: %+v, %v; happened: %s", c, p, err, y.happened())
+		}
 	}
 }
 

@@ -165,7 +165,7 @@ func tryOut() *bastion.Preview {
 		Note:   "run in a transaction and rolled back; counted, not estimated; the target confirms that transaction 790 was aborted",
 		Before: sample([]string{"7", "****", "Köln", "NULL"}, []string{"8", "****", "Bonn", "2024-01-02"}),
 		After:  sample([]string{"7", "****", "Bonn\u202e", "2026-03-04"}, []string{"8", "****", "Bonn", "2024-01-02"}),
-		Caveats: []string{"It shows the data as they were then, without what the session that asks has not committed; times, random values and other people's changes can make it come out otherwise.",
+		Caveats: []string{"It went by the data of that moment, without what the asking session has not committed. Times, random values and changes by others can make it come out otherwise.",
 			"What it locks was locked for at most 12ms, and others may have waited for it."}}
 }
 

@@ -64,6 +64,15 @@ func TestMainJob(t *testing.T) {
 	if c.asked(update+";") > 0 {
 		t.Fatal("the statement reached the database before it was approved")
 	}
+	rita.types("p") // have it run and taken back
+	rita.sees(`1 row \(run in a transaction and rolled back`)
+	rita.sees(`No rows are shown, because you could not read them yourself`)
+	if got := c.query(t, "select city from customers where id = 7"); strings.Contains(got, "Bonn") {
+		t.Fatalf("a preview changed the target: %s", got)
+	}
+	if !strings.Contains(c.runs(t, "rita", "requests "+number).out, "pending") {
+		t.Error("a preview used the request")
+	}
 	rita.types("y")
 	rita.sees(`Type the request's number`)
 	rita.types(number + "\r")

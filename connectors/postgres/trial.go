@@ -250,7 +250,7 @@ func (a *attempt) preview(took time.Duration) bastion.Preview {
 	if a.trial.Draws {
 		say("Numbers that new rows drew from sequences are not given back.")
 	}
-	say("It shows the data as they were then, without what the session that asks has not committed; times, random values and other people's changes can make it come out otherwise.")
+	say("It went by the data of that moment, without what the asking session has not committed. Times, random values and changes by others can make it come out otherwise.")
 	say(fmt.Sprintf("What it locks was locked for at most %s, and others may have waited for it.", took.Round(time.Millisecond)))
 	return p
 }
