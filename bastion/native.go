@@ -208,8 +208,11 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 	a.sink.note = &note{write: n.note.write}
 	n.note.asked(a.op, a.op.recordedParams(a.decision.Mask))
 	f := &Flight{n: n, op: a.op}
+	// What is on its way cannot be taken out of it: the connection has to go.
+	ended := n.s.runsNow(&run{op: &f.op, asked: a.decision.Effect == Ask, stop: n.s.Fail})
 	f.lane, err = n.stream.Lane(n.s.permit(a.op, ForDo, Secret{}), a.sink, func(err error) {
 		if f.land() {
+			ended()
 			err = n.s.finish(ctx, a, err)
 			a.sink.note.ended(err, n.s.Now().Sub(a.began))
 			job.Done(err)
@@ -217,6 +220,7 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 	})
 	if err != nil {
 		if f.land() { // it was decided, and ends here
+			ended()
 			err = n.s.finish(ctx, a, err)
 			a.sink.note.ended(err, 0)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +72,7 @@ type Session struct {
 	who    Identity
 	links  map[string]*link // nil once closed
 	asides []*Session
+	runs   map[*run]struct{}
 }
 
 // link is the session's connection to one target.
@@ -80,6 +80,9 @@ type link struct {
 	target Target
 	conn   Conn
 	busy   chan struct{} // one token: who holds it may call Do
+	// holds is the request whose approval, for a time, let the person connect; 0 if
+	// none did.
+	holds uint64
 }
 
 // NewSession starts a session and records that it began. There is no session
@@ -223,22 +226,6 @@ func (s *Session) Aside(f func(*Session) error) error {
 	return errors.Join(err, left)
 }
 
-// opened names the targets to which the session is connected, asides included.
-func (s *Session) opened() []string {
-	s.mu.Lock()
-	asides := s.asides
-	open := slices.Collect(maps.Keys(s.links))
-	s.mu.Unlock()
-	for _, a := range asides {
-		for _, name := range a.opened() {
-			if !slices.Contains(open, name) {
-				open = append(open, name)
-			}
-		}
-	}
-	return open
-}
-
 // identify asks who the person is now.
 func (s *Session) identify(ctx context.Context) (Identity, error) {
 	if err := context.Cause(s.ctx); err != nil {
@@ -377,42 +364,6 @@ func (s *Session) Warn(text string) {
 
 // Warnings receives what Warn says. A screen shows it.
 func (s *Session) Warnings() <-chan string { return s.warnings }
-
-// Recheck looks whether what the session has open is still allowed, now that time
-// has passed: access may have ended, a role may be gone, policy may say something
-// else. If not, it ends the session. ends is when the first access ends that a
-// connection lives by, zero if none does.
-func (s *Session) Recheck(ctx context.Context) (ends time.Time) {
-	open := s.opened()
-	if len(open) == 0 {
-		return ends
-	}
-	who, err := s.current(ctx)
-	if err != nil {
-		s.Fail(err)
-		return ends
-	}
-	for _, name := range open {
-		t, ok := s.c.Targets.Named(name)
-		if !ok {
-			continue
-		}
-		without := who
-		without.Grants = nil
-		switch {
-		case s.c.Policy.Access(without, t).Connect != Deny:
-		case s.c.Policy.Access(who, t).Connect == Deny:
-			s.Fail(fmt.Errorf("your access to %s has ended; ask for it again", t.Name))
-		default:
-			for _, g := range who.Grants {
-				if g.Target == name && (ends.IsZero() || g.Until.Before(ends)) {
-					ends = g.Until
-				}
-			}
-		}
-	}
-	return ends
-}
 
 // Targets lists what the person may see, as they may use it.
 func (s *Session) Targets(ctx context.Context) ([]TargetView, error) {
@@ -630,7 +581,14 @@ func (s *Session) Run(ctx context.Context, op Operation, job Job) error {
 		}
 		return s.dial(ctx, a, c.Dial)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := s.runsNow(&run{op: &a.op, asked: a.decision.Effect == Ask, stop: cancel})
 	err = t.conn.Do(ctx, s.permit(a.op, ForDo, Secret{}), job.In, a.sink)
+	ended()
+	if stopped, ok := errors.AsType[*DeniedError](context.Cause(ctx)); ok && err != nil {
+		err = stopped // and not what the target says of being told to stop
+	}
 	s.lose(op.target.Name, t.link, err)
 	return s.finish(ctx, a, err)
 }
@@ -840,6 +798,9 @@ func (s *Session) dial(ctx context.Context, a admitted, connect func(context.Con
 		return s.finish(ctx, a, err)
 	}
 	l := &link{target: a.op.target, conn: conn, busy: make(chan struct{}, 1)}
+	if a.decision.Effect == Ask && a.decision.Holds > 0 {
+		l.holds = a.request
+	}
 	l.busy <- struct{}{}
 	s.mu.Lock()
 	_, taken := s.links[name]

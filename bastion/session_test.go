@@ -32,6 +32,7 @@ type world struct {
 	recorder func(string) error // fails a write by what it is
 	approve  func(context.Context) error
 	use      func(bastion.Question) error
+	held     bastion.RequestState // of an approval that was used
 	screen   bytes.Buffer
 	events   []bastion.Event
 }
@@ -109,6 +110,13 @@ func (a approvals) Use(_ context.Context, id uint64, q bastion.Question) (bastio
 	return bastion.Request{ID: id}, a.use(q)
 }
 
+func (a approvals) Request(_ context.Context, _ bastion.Identity, id uint64) (bastion.Request, error) {
+	if a.held == "" {
+		return bastion.Request{}, bastion.ErrNotFound
+	}
+	return bastion.Request{ID: id, State: a.held, Expires: a.now.Add(time.Minute)}, nil
+}
+
 type archive struct{ bastion.Archive }
 
 // connector
@@ -159,7 +167,10 @@ func (c conn) Do(ctx context.Context, p *bastion.Permit, _ io.Reader, out *basti
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return c.answer(out)
+	if err := c.answer(out); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 func (c conn) Names(context.Context) ([]bastion.Name, error) { return nil, nil }
 func (c conn) Command(string) (string, bool, error)          { return "", false, nil }

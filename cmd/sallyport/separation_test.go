@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/charter"
@@ -154,7 +159,39 @@ func (c *testCompany) burns(t *testing.T, heard told) {
 		t.Fatal("no review")
 	}
 	c.does(t, "axel", "approve "+review[1], "", 3, `still goes on`)
+	// What runs by it ends with it, in a session and in a tunnel.
+	at := freePort(t)
+	c.tunnel(t, "alice", "-L", fmt.Sprintf("%d:shop-production:5432", at))
+	const slow = "update customers set city = 'Unna' where id = 6"
+	lock, err := pgx.Connect(t.Context(), c.Database.URL(c.Database.App(), "shop_production"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close(context.Background())
+	if _, err := lock.Exec(t.Context(), "begin; select 1 from customers where id = 6 for update"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan result, 2)
+	go func() { ended <- c.runs(t, "alice", "sql shop-production "+slow) }()                              // ends with the access
+	go func() { ended <- psql(t, "127.0.0.1", at, "shop_production", "-c", slow+" /* in a tunnel */") }() // ends with the access
+	for c.asked(slow) < 2 {
+		if len(ended) > 0 {
+			t.Fatalf("it ended before the access: %s", <-ended)
+		}
+		runtime.Gosched()
+	}
 	c.does(t, "alice", "revoke "+id, "", 0, `revoked`)
+	for range 2 {
+		if r := <-ended; r.code == 0 || !strings.Contains(r.err, "what allowed this ended while it ran") {
+			t.Errorf("it went on, or does not say why it ended: %s", r)
+		}
+	}
+	if _, err := lock.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.query(t, "select city from customers where id = 6"); strings.Contains(got, "Unna") {
+		t.Error("it was done all the same")
+	}
 	c.does(t, "alice", change, "", 3, `reason`)
 
 	c.does(t, "alice", "approve "+review[1], "", 3, `your own emergency`)

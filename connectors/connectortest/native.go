@@ -97,6 +97,15 @@ func (k *Listener) End(cause error) {
 	}
 }
 
+// Warn tells all sessions something that they did not ask for.
+func (k *Listener) Warn(text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.sessions {
+		s.Warn(text)
+	}
+}
+
 // Recorded is every event of every session so far, in one text.
 func (k *Listener) Recorded() string {
 	k.mu.Lock()

@@ -232,7 +232,7 @@ func TestNativeSessionEndsWhileWaiting(t *testing.T) {
 		<-a.Filed()
 		l.End(errors.New("somebody ended this session"))
 	}), receive(2))
-	if want := []string{"E FATAL XX000 somebody ended this session", "gone"}; !strings.HasPrefix(got[len(got)-2], want[0]) || got[len(got)-1] != want[1] {
+	if want := []string{"E FATAL 57P01 somebody ended this session", "gone"}; !strings.HasPrefix(got[len(got)-2], want[0]) || got[len(got)-1] != want[1] {
 		t.Errorf("%q", got)
 	}
 }

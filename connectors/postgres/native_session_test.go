@@ -415,6 +415,27 @@ func TestNativeSessionEnds(t *testing.T) {
 	}
 }
 
+// What the bastion has to say comes at once, to a client that is idle and to one that
+// waits for an answer, and never in the middle of a message.
+func TestNativeWarned(t *testing.T) {
+	l, url := listen(t, shop(t, "native_warned"))
+	warn := then(func(*testing.T) { l.Warn("your access ends at 12:00:00 UTC\n; ask for it again") })
+	const want = `N NOTICE 00000 your access ends at 12:00:00 UTC`
+	k := raw(t, url)
+	if got := k.play("SELECT 1", warn, receive(1)); !strings.HasPrefix(got[len(got)-1], want) || strings.Contains(got[len(got)-1], "\n") {
+		t.Errorf("idle: %q", got)
+	}
+	got := k.play(query("SELECT pg_sleep(600) /* warned */"), then(func(t *testing.T) { running(t, "native_warned", "warned") }), warn, until("N NOTICE"))
+	if !strings.HasPrefix(got[len(got)-1], want) {
+		t.Errorf("running: %q", got)
+	}
+	l.End(errors.New("your access to db has ended; ask for it again"))
+	if got := k.play(until("gone")); !strings.HasPrefix(got[len(got)-2], "E FATAL 57P01 your access to db has ended") {
+		t.Errorf("%q", got)
+	}
+	gone(t, "native_warned")
+}
+
 // gone waits until the server has no session of the bastion's clients in a database.
 func gone(t *testing.T, database string) {
 	t.Helper()

@@ -20,6 +20,7 @@ type outbox struct {
 	buf    []byte
 	lent   *[large]byte // buf, if it came from the pool
 	inside bool         // buf ends in the middle of a message
+	aside  []byte       // whole messages that wait for its end
 	cut    bool         // what was written does
 	err    error        // why nothing is written any more
 }
@@ -48,6 +49,9 @@ func (o *outbox) add(inside bool, f func(b []byte) []byte) error {
 		o.buf = append(o.lent[:0], o.buf...)
 	}
 	o.buf, o.inside = f(o.buf), inside
+	if !inside {
+		o.buf, o.aside = append(o.buf, o.aside...), nil
+	}
 	if len(o.buf) < piece {
 		return nil
 	}
@@ -68,7 +72,27 @@ func (o *outbox) raw(inside bool, p []byte) error {
 		return err
 	}
 	o.inside = inside
-	return o.send(p, inside)
+	if err := o.send(p, inside); err != nil || inside {
+		return err
+	}
+	o.buf, o.aside = append(o.buf, o.aside...), nil
+	return nil
+}
+
+// interject takes whole messages that belong to no answer, which the client hears now,
+// or at the end of the message that it is being sent.
+func (o *outbox) interject(p []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.open(); err != nil {
+		return err
+	}
+	if o.inside {
+		o.aside = append(o.aside, p...)
+		return nil
+	}
+	o.buf = append(o.buf, p...)
+	return o.write(len(o.buf))
 }
 
 // open says why nothing more is taken. The caller holds mu.

@@ -129,7 +129,25 @@ func (c *client) visit(k *clients) error {
 	if err != nil {
 		return err
 	}
+	c.n.Go(c.relay)
 	return c.serve()
+}
+
+// relay tells the client what it should hear without having asked, such as that its
+// access ends soon. It ends with the client's visit.
+func (c *client) relay() {
+	for {
+		select {
+		case text := <-c.n.Warnings():
+			if c.out.interject(appendNotice(nil, bastion.VisibleLine(text), "")) != nil {
+				return
+			}
+		case <-c.over:
+			return
+		case <-c.ctx.Done():
+			return
+		}
+	}
 }
 
 // hello handles what comes before the session. ok is false if there is none.
@@ -305,7 +323,7 @@ func (c *client) say(b []byte) error {
 func (c *client) leave(err error) error {
 	cause := context.Cause(c.ctx)
 	if cause != nil {
-		err = cause
+		err = endedError{cause}
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errLeft) {
 		err = nil

@@ -68,6 +68,11 @@ func appendNotice(b []byte, text, hint string) []byte {
 	return wire.End(append(b, 0), at)
 }
 
+// endedError is why the bastion ended the session, in words for the person.
+type endedError struct{ error }
+
+func (e endedError) Unwrap() error { return e.error }
+
 // appendError appends an ErrorResponse.
 func appendError(b []byte, severity string, err error) []byte {
 	b, at := wire.Begin(b, 'E')
@@ -84,6 +89,9 @@ func appendError(b []byte, severity string, err error) []byte {
 		stale  *bastion.StaleError
 		no     *bastion.NotApprovedError
 	)
+	if _, ok := errors.AsType[endedError](err); ok {
+		code = "57P01" // admin_shutdown: nothing that the client did
+	}
 	switch {
 	case errors.As(err, &te) && te.Native != nil:
 		return wire.End(append(b, te.Native...), at)
