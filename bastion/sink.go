@@ -313,6 +313,15 @@ func (s *Sink) Notice(text string, native []byte) error {
 	return s.show(Frame{kind: NoticeFrame, text: text, raw: native})
 }
 
+// Remark passes on a notice of the target in its own protocol, which the connector
+// knows to speak of the operation's text alone and to hold no data.
+func (s *Sink) Remark(text string, native []byte) error {
+	if s == nil || s.show == nil {
+		return ErrPermit
+	}
+	return s.show(Frame{kind: NoticeFrame, text: text, raw: native})
+}
+
 // Signal passes on a step of the target's protocol that carries no data.
 func (s *Sink) Signal(code, arg byte) error {
 	if s == nil || s.show == nil {

@@ -59,7 +59,7 @@ func (a *answer) show(f bastion.Frame) error {
 		case signalDescribed:
 			a.described = true
 			return nil
-		case signalCopyIn, signalCopyOut, signalNotice:
+		case signalCopyIn, signalCopyOut:
 			a.begins = code
 			return nil
 		case 'c':

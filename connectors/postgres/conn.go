@@ -252,7 +252,7 @@ func (c *Conn) after(ctx context.Context, text string, r *lineage.Reading, failu
 	if c.main.TxStatus() == 'I' {
 		c.idle()
 	}
-	if !unsettles(text, r) || c.main.TxStatus() == 'E' {
+	if !r.Unsettles || c.main.TxStatus() == 'E' {
 		// In a broken transaction nothing runs but its end, which is looked at.
 		return nil
 	}

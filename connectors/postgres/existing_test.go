@@ -25,6 +25,22 @@ const existing = `
 	INSERT INTO visits VALUES (1, 1, 'first');
 	GRANT ALL ON ALL TABLES IN SCHEMA public TO shop_app;`
 
+// TestTypesHaveNames: columns of a database's own types are told by their names.
+func TestTypesHaveNames(t *testing.T) {
+	t.Parallel()
+	execute(t, admin(t, "type_names", true), `CREATE TYPE mood AS ENUM ('good'); CREATE TYPE "Pair" AS (a int, b text); CREATE TABLE things (id int PRIMARY KEY, m mood[], p "Pair", ps "Pair"[]);
+		GRANT ALL ON things TO shop_app`)
+	s := connectortest.Start(t, connectortest.Setup{Connector: postgres.Connector{}, Target: target("type_names"), Secret: bastion.NewSecret(server.App().User, server.App().Password)})
+	r, err := s.Do(t.Context(), "SELECT m, p, ps, t, ARRAY[t] FROM things t")
+	var types []string
+	for _, c := range r.Columns {
+		types = append(types, c.Type)
+	}
+	if want := []string{"public.mood[]", `public."Pair"`, `public."Pair"[]`, "public.things", "public.things[]"}; err != nil || !slices.Equal(types, want) {
+		t.Errorf("%q, %v; want %q", types, err, want)
+	}
+}
+
 // TestExistingConstraintsAreNoOracle: whether a constraint holds tells of what it looks
 // at. Two databases that differ in hidden values alone cannot be told apart by writing to
 // columns that are clean, and what tells nothing runs.

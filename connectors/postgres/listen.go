@@ -635,10 +635,7 @@ func (s *stream) notice(l *lane, body []byte) error {
 		return s.sink.Notice(strings.ToLower(n.Severity)+": "+n.Message, body)
 	}
 	if remark(n, l.reading) {
-		if err := l.sink.Signal(signalNotice, 0); err != nil {
-			return err
-		}
-		return l.sink.Parameters(body)
+		return l.sink.Remark(strings.ToLower(n.Severity)+": "+n.Message, body)
 	}
 	return l.sink.Notice(strings.ToLower(n.Severity)+": "+n.Message, body)
 }

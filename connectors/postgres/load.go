@@ -111,7 +111,8 @@ const (
 	typesQuery = `WITH casts AS (
 			SELECT c.casttarget FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc WHERE p.oid >= 16384 AND NOT ` + transparent + `)
 		SELECT t.oid, n.nspname, t.typname, t.typarray, t.oid IN (SELECT casttarget FROM casts), t.typbasetype, r.rngsubtype,
-			CASE WHEN t.oid >= 16384 THEN format_type(t.oid, NULL) END, CASE WHEN t.typarray <> 0 THEN format_type(t.typarray, NULL) END
+			CASE WHEN t.oid >= 16384 THEN format_type(t.oid, NULL) END, CASE WHEN t.typarray <> 0 THEN format_type(t.typarray, NULL) END,
+			t.typtype, t.typcategory, (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1)
 		FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 		LEFT JOIN pg_range r ON t.oid IN (r.rngtypid, r.rngmultitypid)
 		WHERE t.oid >= 16384 AND t.typtype IN ('e', 'd', 'r', 'm', 'b') AND NOT (t.typelem <> 0 AND t.typcategory = 'A')
@@ -497,7 +498,7 @@ func (l *loader) operator(v [][]byte) error {
 }
 
 func (l *loader) typ(v [][]byte) error {
-	if len(v) != 9 {
+	if len(v) != 12 || len(v[9]) != 1 || len(v[10]) != 1 {
 		return errCatalog
 	}
 	oid, err := number(v[0])
@@ -507,7 +508,7 @@ func (l *loader) typ(v [][]byte) error {
 	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return errCatalog
 	}
-	t := catalog.Type{OID: oid, Schema: l.text(v[1]), Name: l.text(v[2]), Array: array, Calls: string(v[4]) != "f"}
+	t := catalog.Type{OID: oid, Schema: l.text(v[1]), Name: l.text(v[2]), Array: array, Calls: string(v[4]) != "f", Kind: v[9][0], Category: v[10][0], Label: string(v[11])}
 	for _, p := range []uint32{base, sub} {
 		if p != 0 {
 			t.Parts = append(t.Parts, p)

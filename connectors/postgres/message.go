@@ -97,6 +97,5 @@ const (
 	signalDescribed = 'T' // the columns that follow were asked for
 	signalCopyIn    = 'G' // the format follows as parameters
 	signalCopyOut   = 'H' // the format follows as parameters, and the columns
-	signalNotice    = 'N' // a notice that speaks of the operation alone follows as parameters
 	signalFailed    = 'E' // the operation failed, and its error is the client's to hear
 )

@@ -183,13 +183,6 @@ var changesSchema = map[bastion.Verb]bool{lineage.Create: true, lineage.Alter: t
 	lineage.Grant: true, lineage.Extension: true, lineage.Foreign: true, lineage.Function: true, lineage.Call: true, lineage.Do: true,
 	lineage.ServerFile: true, lineage.Maintain: true}
 
-// unsettles reports whether the session's settings have to be looked at after a
-// statement. Those that change no meaning count too: statement_timeout is one.
-func unsettles(text string, r *lineage.Reading) bool {
-	text = strings.TrimSpace(text)
-	return r.Unsettles || r.Intent.Verb == lineage.Setting && !(len(text) >= 4 && strings.EqualFold(text[:4], "show"))
-}
-
 // preview asks the planner for an estimate.
 func (c *reading) preview(ctx context.Context, op bastion.Operation) (bastion.Preview, error) {
 	r, err := c.read(ctx, op.Text())

@@ -256,9 +256,7 @@ func (l *lane) ends() bool {
 // unsettles reports whether the session's settings have to be looked at after the
 // operation. tainted says that the transaction has changed some.
 func (l *lane) unsettles(tainted bool) bool {
-	in := &l.reading.Intent
-	return l.reading.Unsettles && (tainted || !l.ends()) ||
-		in.Verb == lineage.Setting && len(in.Outputs) == 0 // SET statement_timeout: how long to wait for approval
+	return l.reading.Unsettles && (tainted || !l.ends())
 }
 
 // noisy reports whether the operation may change how texts are read.

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/connectors/postgres/catalog"
@@ -31,18 +30,10 @@ func (c *typeCache) of(names *catalog.Snapshot, oid uint32, format int16) *basti
 	if *c == nil || len(*c) >= maxTypes {
 		*c = typeCache{}
 	}
-	t := typed(value.Type{OID: oid, Name: typeBase(names, oid)}, format)
+	shape := names.Shape(oid)
+	t := typed(value.Type{OID: oid, Name: shape.Name, Category: shape.Category, Elem: shape.Elem, Label: shape.Label, Fields: shape.Fields}, format)
 	(*c)[k] = t
 	return t
-}
-
-// typeBase is the name of a type of users', without its schema; empty if not known.
-func typeBase(names *catalog.Snapshot, oid uint32) string {
-	if names == nil || oid < catalog.FirstUserOID {
-		return ""
-	}
-	name := names.TypeName(oid)
-	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], `"`)
 }
 
 func typed(t value.Type, format int16) *bastion.Typed {

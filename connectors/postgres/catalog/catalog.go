@@ -6,6 +6,7 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -180,6 +181,10 @@ type Type struct {
 	Schema, Name string
 	// Array is the OID of the type of arrays of it, or 0.
 	Array uint32
+	// Kind is pg_type.typtype, Category is typcategory, Label is the first label of an
+	// enumeration.
+	Kind, Category byte
+	Label          string
 	// Parts are the OIDs of the types that values of this one hold: the domain's
 	// base, the range's subtype.
 	Parts []uint32
@@ -188,6 +193,15 @@ type Type struct {
 	Checks []string
 	// Calls says that making a value of the type may call a user's function by a cast.
 	Calls bool
+}
+
+// Shape is what values of a type outside of pg_catalog are made of.
+type Shape struct {
+	Name     string   // without its schema
+	Category byte     // as typcategory, but M for a multirange
+	Elem     uint32   // of an array: the OID of its elements' type
+	Label    string   // of an enumeration: its first one
+	Fields   []uint32 // of a row: the OIDs of its fields' types
 }
 
 // A Snapshot is the catalog at one moment. It is safe for concurrent use. The
@@ -202,6 +216,7 @@ type Snapshot struct {
 	composites map[name]*Relation
 	schemas    map[string]bool
 	names      map[uint32]string
+	shapes     map[uint32]Shape
 	casts      bool
 }
 
@@ -266,6 +281,7 @@ func New(c Content, before *Snapshot) *Snapshot {
 		s.types[name{t.Schema, t.Name}] = t
 	}
 	s.weigh(c)
+	s.shape(c)
 	for _, f := range c.Functions {
 		s.functions[f.Name] = append(s.functions[f.Name], f)
 	}
@@ -273,6 +289,59 @@ func New(c Content, before *Snapshot) *Snapshot {
 		s.operators[o.Name] = append(s.operators[o.Name], o)
 	}
 	return s
+}
+
+// shape tells of each type what its values are made of, and names those of rows.
+func (s *Snapshot) shape(c Content) {
+	s.shapes = map[uint32]Shape{}
+	array := func(oid, elem uint32) {
+		if oid != 0 {
+			s.shapes[oid] = Shape{Category: 'A', Elem: elem}
+		}
+	}
+	for i := range c.Types {
+		t := &c.Types[i]
+		k := Shape{Name: t.Name, Category: t.Category, Label: t.Label}
+		if t.Kind == 'm' {
+			k.Category = 'M'
+		}
+		s.shapes[t.OID] = k
+		array(t.Array, t.OID)
+	}
+	names := maps.Clone(s.names)
+	if names == nil {
+		names = map[uint32]string{}
+	}
+	for _, list := range [2][]*Relation{c.Relations, c.Composites} {
+		for _, r := range list {
+			if r.RowType == 0 {
+				continue
+			}
+			k := Shape{Name: r.Name, Category: 'C'}
+			for i := range r.Columns {
+				k.Fields = append(k.Fields, r.Columns[i].TypeOID)
+			}
+			s.shapes[r.RowType] = k
+			array(r.RowArray, r.RowType)
+			name := written(r.Schema) + "." + written(r.Name)
+			if _, ok := names[r.RowType]; !ok {
+				names[r.RowType] = name
+			}
+			if _, ok := names[r.RowArray]; !ok && r.RowArray != 0 {
+				names[r.RowArray] = name + "[]"
+			}
+		}
+	}
+	s.names = names
+}
+
+// written is a name as it is written in a text.
+func written(name string) string {
+	plain := name != "" && (name[0] < '0' || name[0] > '9') && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+	if plain {
+		return name
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
 // weigh tells of each type which checks and casts making a value of it may run,
@@ -542,6 +611,14 @@ func (s *Snapshot) ImplicitCasts() bool { return s.casts }
 
 // TypeName returns the name of a type outside of pg_catalog, or nothing.
 func (s *Snapshot) TypeName(oid uint32) string { return s.names[oid] }
+
+// Shape returns what values of a type outside of pg_catalog are made of.
+func (s *Snapshot) Shape(oid uint32) Shape {
+	if s == nil {
+		return Shape{}
+	}
+	return s.shapes[oid]
+}
 
 // Schemas calls yield for all schemas, in no order.
 func (s *Snapshot) Schemas(yield func(string) bool) {

@@ -150,6 +150,7 @@ var structure = func() map[string]bool {
 // statements, and options that can be passwords.
 var guarded = map[string]string{
 	"pg_catalog.pg_stat_activity":  "query",
+	"pg_catalog.pg_attribute":      "attmissingval", // of the rows that were there before the column
 	"pg_catalog.pg_foreign_server": "srvoptions",
 	"pg_catalog.pg_foreign_table":  "ftoptions",
 	"pg_catalog.pg_user_mapping":   "umoptions",

@@ -364,8 +364,11 @@ func (a *analysis) code() {
 }
 
 // mayDo reports whether a function may do more than its result tells: write what is
-// hidden somewhere else. One in SQL that cannot be looked into was made so by somebody.
-func mayDo(fn *catalog.Function) bool { return fn.Volatile || fn.Language == "sql" }
+// hidden somewhere else. One in SQL that cannot be looked into was made so by somebody,
+// and one in C that takes a text may run it, as crosstab does.
+func mayDo(fn *catalog.Function) bool {
+	return fn.Volatile || fn.Language == "sql" || fn.Language == "c" && slices.Contains(fn.Types, "text")
+}
 
 // runs notes that something runs that cannot be looked into.
 func (a *analysis) runs() { a.effects, a.unsettles = true, true }

@@ -378,8 +378,9 @@ func (a *analysis) set(v *pg.VariableSetStmt) (unsettles bool) {
 	return true
 }
 
-// noted names settings that are harmless and still go into [Session.Settings].
-var noted = set(`datestyle intervalstyle timezone`)
+// noted names settings that are harmless and still looked at when they may have been
+// changed: some go into [Session.Settings], and one says how long to wait for people.
+var noted = set(`datestyle intervalstyle timezone statement_timeout`)
 
 // show reads SHOW. What is not known may have been made to carry anything.
 func (a *analysis) show(v *pg.VariableShowStmt) answer {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // hidden is what stands for hidden words, as everywhere in Sallyport.
@@ -42,7 +43,7 @@ var blanks = map[kind]blank{
 }
 
 // Blank returns the constant that stands for a hidden value of a type: zero, false,
-// nothing, the first day of 2000, "****". False means that the type has none that
+// nothing, the first day of 2000, the first label, a row of NULLs, "****". False means that the type has none that
 // drivers can be trusted to decode, and NULL must stand for it.
 func Blank(t Type, format int16) (v []byte, ok bool) {
 	k := t.kind()
@@ -62,6 +63,18 @@ func Blank(t Type, format int16) (v []byte, ok bool) {
 			elem = t.Elem
 		}
 		return binary.BigEndian.AppendUint32([]byte(zero8), elem), elem != 0
+	}
+	switch {
+	case k == enum && t.Label != "": // the same in both formats
+		return []byte(t.Label), true
+	case k == record && len(t.Fields) > 0 && format == TextFormat: // of NULLs
+		return []byte("(" + strings.Repeat(",", len(t.Fields)-1) + ")"), true
+	case k == record && len(t.Fields) > 0:
+		v := binary.BigEndian.AppendUint32(nil, uint32(len(t.Fields)))
+		for _, oid := range t.Fields {
+			v = append(binary.BigEndian.AppendUint32(v, oid), "\xff\xff\xff\xff"...)
+		}
+		return v, true
 	}
 	b, ok := blanks[k]
 	if !ok {

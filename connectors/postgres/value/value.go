@@ -16,10 +16,14 @@ const (
 // Type is what is known of a type. The OID is enough for PostgreSQL's own types;
 // those of a database have other OIDs in each, and need the rest.
 type Type struct {
-	OID      uint32
-	Name     string // typname, of an extension's type: citext, hstore
-	Category byte   // typcategory: S for words, E for an enumeration, A for an array, C for a row
-	Elem     uint32 // typelem: the OID of an array's elements
+	OID  uint32
+	Name string // typname, of an extension's type: citext, hstore
+	// Category is typcategory: S for words, E for an enumeration, A for an array, C for a
+	// row, R for a range; and M for a multirange, which PostgreSQL counts among ranges.
+	Category byte
+	Elem     uint32   // typelem: the OID of an array's elements
+	Label    string   // the first one of an enumeration
+	Fields   []uint32 // the OIDs of a row's fields
 }
 
 // kind is a way in which types write their values.
@@ -131,6 +135,10 @@ func (t Type) kind() kind {
 		return array
 	case 'C':
 		return record
+	case 'R':
+		return rangeKind
+	case 'M':
+		return multirange
 	}
 	return other
 }

@@ -156,7 +156,7 @@ func TestTypesOfADatabase(t *testing.T) {
 		{`'a=>1, "b c"=>NULL, q=>"x\"y"'::hstore`, `"a"=>"1", "q"=>"x\"y", "b c"=>NULL`, false, ""},
 		{"ARRAY['sad', 'ok']::mood[]", "{sad,ok}", false, "{}"},
 		{"ARRAY['a b']::citext[]", `{"a b"}`, false, "{}"},
-		{"'[a,b)'::words", `\x020000000161000000016200`[:6], false, "-"},
+		{"'[a,b)'::words", "[a,b)", false, "empty"},
 	} {
 		typ, _, binary := read(t, conn, c.expression)
 		if got := string(value.Text(typ, value.BinaryFormat, binary)); got != c.text && !strings.HasPrefix(got, c.text) {
