@@ -389,7 +389,7 @@ func changes(before, after *Sample) []string {
 		}
 	}
 	if len(hidden) > 0 {
-		b = append(b, "hidden from you, whether they change or not: "+strings.Join(hidden, ", "))
+		b = append(b, "masked for you, so that a change may not show: "+strings.Join(hidden, ", "))
 	}
 	return b
 }

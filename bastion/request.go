@@ -248,10 +248,10 @@ type Tally struct {
 	Last time.Time `json:"last,omitzero"` // when the latest one ended
 }
 
-// String says the tally in words: "7 before: 5 used, 2 denied".
+// String says the tally in words: "7: 5 used, 2 denied".
 func (t Tally) String() string {
 	if t.Total == 0 {
-		return "none before"
+		return "none"
 	}
 	var parts []string
 	for _, p := range []struct {
@@ -265,7 +265,7 @@ func (t Tally) String() string {
 	if t.Emergency > 0 {
 		parts = append(parts, fmt.Sprintf("of these %d in an emergency", t.Emergency))
 	}
-	s := fmt.Sprintf("%d before: %s", t.Total, strings.Join(parts, ", "))
+	s := fmt.Sprintf("%d: %s", t.Total, strings.Join(parts, ", "))
 	if !t.Last.IsZero() {
 		s += "; last on " + t.Last.UTC().Format("2006-01-02")
 	}

@@ -709,9 +709,9 @@ func (s *detail) lines(w int) []string {
 
 // before is what became of earlier requests like this one.
 func (s *detail) before(w int) []string {
-	b := []string{"", " " + s.theme.Heading.Render("Before this")}
+	b := []string{"", " " + s.theme.Heading.Render("How earlier requests ended")}
 	if s.past.Person.Total == 0 && s.past.Target.Total == 0 {
-		return append(b, rows(s.theme.Warn, hanging("nothing was asked for before by "+clean(s.request.Who.Name)+", nor on "+clean(s.request.Target), w))...)
+		return append(b, rows(s.theme.Warn, hanging("none by "+clean(s.request.Who.Name)+" has ended yet, and none on "+clean(s.request.Target), w))...)
 	}
 	for i, l := range s.past.Lines(s.request) {
 		st := s.theme.Muted

@@ -267,7 +267,7 @@ func TestPreview(t *testing.T) {
 			t.Fatal("a paste had it run")
 		}
 		st.press("p")
-		st.wants("city: Köln → Bonn<U+202E>", "moved: NULL → 2026-03-04", "hidden from you, whether they change or not: email")
+		st.wants("city: Köln → Bonn<U+202E>", "moved: NULL → 2026-03-04", "masked for you, so that a change may not show: email")
 		if !slices.Equal(v.tried, []uint64{12}) || len(v.ballots) > 0 {
 			t.Errorf("tried %v, voted %v", v.tried, v.ballots)
 		}

@@ -111,7 +111,7 @@ func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 	for i, l := range past.Lines(r) {
 		name := ""
 		if i == 0 {
-			name = "before"
+			name = "earlier"
 		}
 		rows = append(rows, []string{name, l})
 	}
