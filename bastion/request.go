@@ -128,9 +128,9 @@ func (r Request) End() string {
 	case r.State == Withdrawn:
 		return name + " was withdrawn" + by + "; ask again if it is still needed"
 	case r.State == Revoked && against:
-		return name + " was approved, and then taken back" + denied + "; talk to them before you ask again"
+		return name + " was taken back" + denied + "; talk to them before you ask again"
 	case r.State == Revoked:
-		return name + " was approved, and then revoked" + by + because + "; ask again if it is still needed"
+		return name + " was revoked" + by + because + "; ask again if it is still needed"
 	case r.State == Used:
 		return name + " was approved and has been used; ask again to do the same once more"
 	case r.State == Closed && against:

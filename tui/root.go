@@ -298,7 +298,14 @@ func outcomeOf(q bastion.Request) Notice {
 		}
 		return Notice{text, Bad}
 	case bastion.Expired:
+		if q.EndedFor != "" { // it was approved once
+			return Notice{clean(q.End()), Warn}
+		}
 		return Notice{no + " expired before it was approved; you may ask again", Warn}
+	case bastion.Revoked:
+		if q.EndedBy != q.Who.Name {
+			return Notice{clean(q.End()), Bad}
+		}
 	}
 	return Notice{}
 }

@@ -144,6 +144,7 @@ func TestOwnRequestDecided(t *testing.T) {
 		{"access", nil, bastion.Approved, bastion.Connect, vote(bastion.VoteApprove, ""), "request 12 was approved by rita: connect to shop-production"},
 		{"denied", []string{"l"}, bastion.Denied, "update", vote(bastion.VoteDeny, "not\x1b today"), "request 12 was denied by rita: not<U+001B> today"},
 		{"expired", []string{"a"}, bastion.Expired, "update", nil, "request 12 expired before it was approved; you may ask again"},
+		{"taken back", nil, bastion.Revoked, "update", vote(bastion.VoteDeny, "no"), "request 12 was taken back by rita: no; talk to them before you ask again"},
 		{"used elsewhere", nil, bastion.Used, "update", vote(bastion.VoteApprove, ""), ""},
 		{"withdrawn", nil, bastion.Withdrawn, "update", nil, ""},
 		{"in sight", []string{"a", "enter"}, bastion.Denied, "update", vote(bastion.VoteDeny, "no"), ""},
