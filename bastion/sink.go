@@ -339,11 +339,15 @@ func (s *Sink) Parameters(types []byte) error {
 	return s.show(Frame{kind: ParametersFrame, raw: types})
 }
 
-// Setting passes on what the target tells of a setting. The connector must know
-// it to hold no data.
-func (s *Sink) Setting(name, value string) error {
+// Setting passes on what the target tells of a setting. known says that the value is one
+// of those that the connector knows, so that it holds no data; others are passed on only
+// where nothing of this target is hidden from the person.
+func (s *Sink) Setting(name, value string, known bool) error {
 	if s == nil || s.show == nil {
 		return ErrPermit
+	}
+	if !known && !s.rules.HidesNothing() {
+		return nil
 	}
 	return s.show(Frame{kind: SettingFrame, name: name, text: value})
 }

@@ -119,6 +119,14 @@ func (s settings) tls() (*tls.Config, error) {
 	return c, nil
 }
 
+// labelled is a label with the name of a program after it.
+func labelled(label, program string) string {
+	if program == "" {
+		return label
+	}
+	return applicationName(label + " " + program)
+}
+
 // applicationName makes a label fit for application_name: printable ASCII, and at
 // most the 63 bytes that PostgreSQL keeps.
 func applicationName(label string) string {

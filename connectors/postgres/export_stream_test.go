@@ -9,7 +9,7 @@ import (
 
 // Adopt takes a connection over from the driver, as a native client's session does.
 func Adopt(ctx context.Context, c *pgconn.PgConn) (net.Conn, error) {
-	s := &stream{}
+	s := &stream{reading: reading{source: &source{}}}
 	if err := s.adopt(ctx, c); err != nil {
 		return nil, err
 	}

@@ -130,7 +130,8 @@ func (g *greeting) set(name, value string) {
 	case noticeSetting:
 		g.quiet = slices.Contains([]string{"off", "false", "no", "0"}, strings.ToLower(value))
 	case "application_name":
-		g.application = value // the target sees the person and the session instead
+		g.application = value
+		fallthrough // the target sees the person and the session before it
 	default:
 		g.settings = append(g.settings, setting{name, value})
 	}

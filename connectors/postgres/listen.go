@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -43,7 +44,7 @@ func (s *stream) Listen() {
 // listen handles messages until one cannot be.
 func (s *stream) listen(r *wire.Reader) error {
 	for name, value := range s.params {
-		if err := s.parameter(name, value); err != nil {
+		if err := s.parameter(name, value, true); err != nil {
 			return err
 		}
 	}
@@ -283,7 +284,7 @@ func (s *stream) answer(typ byte, body []byte, e *expected) error {
 		if b.End() != nil {
 			return errProtocol
 		}
-		return s.parameter(name, value)
+		return s.parameter(name, value, false)
 	case 'N':
 		if e != nil && e.own != nil && !e.own.told {
 			return nil // nobody asked
@@ -641,8 +642,9 @@ func (s *stream) notice(l *lane, body []byte) error {
 }
 
 // parameter handles ParameterStatus: what it says of how texts are read must not
-// change, and only settings that hold no data are passed on.
-func (s *stream) parameter(name, value string) error {
+// change, and only settings that hold no data are passed on. first says that nothing
+// has run yet.
+func (s *stream) parameter(name, value string, first bool) error {
 	switch name {
 	case "client_encoding":
 		if value != "UTF8" {
@@ -652,13 +654,41 @@ func (s *stream) parameter(name, value string) error {
 		if value != "on" {
 			return errSettings
 		}
-	case "server_version", "server_encoding", "integer_datetimes", "DateStyle", "IntervalStyle", "TimeZone", "is_superuser",
-		"default_transaction_read_only", "in_hot_standby", "scram_iterations":
-		if len(value) > 63 {
+	case "server_version", "server_encoding", "integer_datetimes", "DateStyle", "IntervalStyle", "is_superuser",
+		"default_transaction_read_only", "in_hot_standby":
+		first = true // functions cannot give them values of their own making
+	case "TimeZone":
+		// POSIX lets anything be a time zone's name.
+		_, err := time.LoadLocation(value)
+		first = first || err == nil
+	case "scram_iterations":
+	case "application_name":
+		value = s.programIs(value)
+		if value == s.told {
 			return nil
 		}
+		s.told = value
 	default:
-		return nil // application_name is the bastion's own, session_authorization the credential's
+		return nil // session_authorization is the credential's
 	}
-	return s.sink.Setting(name, value)
+	if len(value) > 63 {
+		return nil
+	}
+	return s.sink.Setting(name, value, first)
+}
+
+// programIs takes apart what the target says of application_name: the label, and the
+// name that the client gave its program. If the session took the label away, the sender
+// has to bring it back.
+func (s *stream) programIs(value string) (program string) {
+	program, ok := strings.CutPrefix(value, s.label)
+	program = strings.TrimPrefix(program, " ")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unlabelled = !ok
+	if !ok {
+		s.program = value
+		return value
+	}
+	return program
 }

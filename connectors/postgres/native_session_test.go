@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/connectors/connectortest"
 	"github.com/sallyport/sallyport/connectors/postgres"
+	"github.com/sallyport/sallyport/connectors/postgres/lineage"
 )
 
 // plainly connects and sends bytes as they are.
@@ -207,6 +209,119 @@ func TestNativeManyParameters(t *testing.T) {
 	}
 	if _, err := c.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Settings that come with the connection are in force, also those that change what
+// statements mean.
+func TestNativeStartupSettings(t *testing.T) {
+	s := shop(t, "native_startup")
+	if _, err := server.Query(t.Context(), "native_startup", "CREATE SCHEMA other AUTHORIZATION shop_app; CREATE TABLE other.customers (only_here text); ALTER TABLE other.customers OWNER TO shop_app"); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	verbs := map[bastion.Verb]bool{}
+	var last bastion.Intent
+	s.Decide = func(op bastion.Operation) bastion.Effect {
+		mu.Lock()
+		defer mu.Unlock()
+		last = op.Intent()
+		for _, a := range op.Intent().Actions {
+			verbs[a.Verb] = true
+		}
+		return bastion.Allow
+	}
+	_, url := listen(t, s)
+	one := func(c *pgconn.PgConn, text string) string {
+		t.Helper()
+		reader := c.ExecParams(t.Context(), text, nil, nil, nil, nil)
+		fields := slices.Clone(reader.FieldDescriptions())
+		r := reader.Read()
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if len(r.Rows) == 0 {
+			return fields[0].Name
+		}
+		return string(r.Rows[0][0])
+	}
+	for _, given := range []string{"&search_path=other,nowhere", "&options=-c%20search_path%3Dother,nowhere"} {
+		c := cancelled(t, url+given)
+		for text, want := range map[string]string{"SHOW search_path": "other,nowhere", "SELECT * FROM customers": "only_here"} {
+			if got := one(c, text); got != want {
+				t.Errorf("%s: %s gives %q, want %q", given, text, got, want)
+			}
+		}
+		mu.Lock()
+		if !verbs[lineage.SettingMeaning] {
+			t.Error("a setting that changes what statements mean was not decided upon")
+		}
+		mu.Unlock()
+	}
+	// A schema that comes to be is noticed.
+	c := cancelled(t, url+"&search_path=later,other")
+	if got := one(c, "SELECT * FROM customers"); got != "only_here" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := server.Query(t.Context(), "native_startup", "CREATE SCHEMA later AUTHORIZATION shop_app; CREATE TABLE later.customers (later_only text); ALTER TABLE later.customers OWNER TO shop_app"); err != nil {
+		t.Fatal(err)
+	}
+	// Another session changes the schema, so that the bastion reads the catalog anew.
+	if _, err := cancelled(t, url).Exec(t.Context(), "CREATE TABLE other.tick (); SELECT FROM other.tick").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	got := one(c, "SELECT * FROM customers")
+	mu.Lock()
+	if got != "later_only" || !slices.Contains(last.Actions, bastion.Action{Verb: lineage.Select, Resource: "later.customers"}) {
+		t.Errorf("got %q, decided %v", got, last.Actions)
+	}
+	mu.Unlock()
+	if got := one(cancelled(t, url), "SHOW search_path"); got != `"$user", public` {
+		t.Errorf("by itself the path is %q", got)
+	}
+}
+
+// The target's own log and views name the person, whatever the program calls itself.
+func TestNativeProgram(t *testing.T) {
+	s := shop(t, "native_program")
+	_, url := listen(t, s)
+	direct := cancelled(t, server.URL(server.App(), "native_program"))
+	c := cancelled(t, url+"&application_name=first")
+	for _, step := range []struct{ text, told, ends string }{
+		{"", "first", "first"},
+		{"SET application_name = 'second'", "second", "second"},
+		{"BEGIN; SET LOCAL application_name = 'it''s third'", "it's third", "it's third"},
+		{"COMMIT", "second", "second"},
+		{"BEGIN; SET application_name = 'fourth'; SELECT 1/0", "second", ""},
+		{"ROLLBACK", "second", "second"},
+		{"SET application_name = 'one'; SET application_name = 'fifth'", "fifth", "fifth"},
+		{"DO $$ BEGIN PERFORM set_config('application_name', '', false); END $$", "", ""},
+		{"RESET application_name", "first", "first"},
+		{"DISCARD ALL", "first", "first"},
+		{"SET application_name = '" + strings.Repeat("long ", 20) + "'", "*", "*"},
+	} {
+		_, err := c.Exec(t.Context(), step.text).ReadAll()
+		if err != nil && !strings.Contains(err.Error(), "22012") {
+			t.Fatal(err)
+		}
+		if got := c.ParameterStatus("application_name"); got != step.told && step.told != "*" {
+			t.Errorf("after %s, the client is told %q, want %q", step.text, got, step.told)
+		}
+		if err != nil {
+			continue
+		}
+		// While the next statement runs.
+		if _, err := c.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		r := direct.ExecParams(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE pid = $1", [][]byte{[]byte(fmt.Sprint(c.PID()))}, nil, nil, nil).Read()
+		if r.Err != nil || len(r.Rows) != 1 {
+			t.Fatal(r.Err, r.Rows)
+		}
+		name, ends := string(r.Rows[0][0]), step.ends
+		if !strings.HasPrefix(name, "sallyport alice ") || ends != "*" && ends != "" && !strings.HasSuffix(name, " "+ends) {
+			t.Errorf("after %s, the target sees %q", step.text, name)
+		}
 	}
 }
 

@@ -220,9 +220,6 @@ func (c *client) welcome(k *clients) error {
 		began = true
 		key := k.enter(c, pid)
 		b := append(wire.Append(nil, 'K', key[:]...), wire.Append(nil, 'Z', 'I')...)
-		if c.application != "" {
-			b = append(appendSetting(nil, "application_name", c.application), b...)
-		}
 		return c.say(b)
 	}
 	if err := c.put(wire.Append(nil, 'R', 0, 0, 0, 0)); err != nil { // AuthenticationOk: SSH proved who it is

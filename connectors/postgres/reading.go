@@ -30,6 +30,8 @@ type reading struct {
 	cursors map[string]cursor // DECLARE statements by name
 	stale   bool              // the schema may have been changed: look again
 	settled bool              // session is as the last look found it
+	roams   bool              // the search path names what is no schema, or not for this session
+	before  string            // the catalog's fingerprint before the last look
 	// The maps in session are never changed, but replaced.
 }
 
@@ -47,7 +49,9 @@ const sessionQuery = `SELECT session_user, current_user, pg_catalog.current_sett
 	'datestyle=' || pg_catalog.quote_literal(pg_catalog.current_setting('datestyle')),
 	'intervalstyle=' || pg_catalog.quote_literal(pg_catalog.current_setting('intervalstyle')),
 	'timezone=' || pg_catalog.quote_literal(pg_catalog.current_setting('timezone'))),
-	(SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'statement_timeout')`
+	(SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'statement_timeout'),
+	pg_catalog.cardinality(pg_catalog.current_schemas(false)) OPERATOR(pg_catalog.<>)
+	pg_catalog.cardinality(pg_catalog.string_to_array(pg_catalog.current_setting('search_path'), ','))`
 
 // pinQuery pins the search path to the schemas that it means now, so that a schema
 // made later does not change what names mean.
@@ -56,7 +60,7 @@ const pinQuery = `SELECT pg_catalog.set_config('search_path', COALESCE((SELECT p
 
 // looked takes the answer of sessionQuery in.
 func (c *reading) looked(v []string) error {
-	if len(v) != 6 {
+	if len(v) != 7 {
 		return errCatalog
 	}
 	var schemas []string
@@ -79,8 +83,23 @@ func (c *reading) looked(v []string) error {
 	defer c.mu.Unlock()
 	c.schemas, c.timeout = schemas, time.Duration(timeout)*time.Millisecond
 	c.session.Path, c.session.Settings = schemas, settings
-	c.settled = true
+	c.settled, c.roams = true, v[6] == "t"
 	return nil
+}
+
+// seen notes by what catalog the session's settings are going to be looked at.
+func (c *reading) seen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = c.source.fingerprint()
+}
+
+// strayed reports whether the search path may mean other schemas by now: one may have
+// been made that it names.
+func (c *reading) strayed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.roams && c.before != c.source.fingerprint()
 }
 
 // read reads a text with the catalog as it is now, for the person of the session.
@@ -138,6 +157,8 @@ func (c *reading) ran(text string, r *lineage.Reading, ok bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Somebody who may read by such code what is hidden has run it.
+	c.session.Ran = c.session.Ran || code && slices.ContainsFunc(r.Intent.Probes, func(p bastion.Probe) bool { return p.Column == unreadable })
 	if schema {
 		c.stale, c.session.Uncommitted = true, true
 	}

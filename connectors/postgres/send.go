@@ -116,6 +116,9 @@ func (s *stream) send(message any, lanes []*lane) error {
 	if err := s.room(); err != nil {
 		return err
 	}
+	if err := s.relabel(); err != nil {
+		return err
+	}
 	switch m := message.(type) {
 	case queryMessage:
 		return s.query(m, lanes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/connectors/postgres/lineage"
@@ -38,6 +39,12 @@ func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading
 		}
 	}
 	r, err := s.read(ctx, text)
+	if s.strayed() {
+		if err := s.look(ctx); err != nil {
+			return nil, err
+		}
+		r, err = s.read(ctx, text)
+	}
 	// What EXECUTE names may depend on answers that are still to come.
 	pe, _ := errors.AsType[*bastion.ParseError](err)
 	again := pe != nil && pe.Code != ""
@@ -100,6 +107,7 @@ func (s *stream) look(ctx context.Context) error {
 	if broken {
 		return nil
 	}
+	s.seen()
 	const name = "sallyport: settings"
 	o := &question{}
 	b := appendParse(nil, name, sessionQuery)
@@ -121,6 +129,37 @@ func (s *stream) look(ctx context.Context) error {
 		return errGone
 	}
 	return nil
+}
+
+// relabel brings the label back to the beginning of application_name, so that the
+// target's own log names the person, whatever the session calls itself.
+func (s *stream) relabel() error {
+	s.mu.Lock()
+	gone, program, status := s.unlabelled, s.program, s.status
+	s.mu.Unlock()
+	if !gone || status == 'E' { // then nothing runs but the transaction's end, which may bring it back
+		return nil
+	}
+	if err := s.Settle(context.Background()); err != nil {
+		if errors.Is(err, errSkipped) || errors.Is(err, errCopying) {
+			return nil
+		}
+		return err
+	}
+	s.mu.Lock()
+	gone, program, status = s.unlabelled, s.program, s.status
+	s.unlabelled = false
+	s.mu.Unlock()
+	if !gone || status == 'E' {
+		return nil
+	}
+	const name = "sallyport: label"
+	o := &question{}
+	// What a transaction sets for itself ends with it, and so does this.
+	b := appendParse(nil, name, "SELECT pg_catalog.set_config('application_name', "+literal(labelled(s.label, program))+", "+strconv.FormatBool(status == 'T')+")")
+	b = appendExecute(appendBind(b, name, name), name)
+	b = appendClose(appendClose(b, 'P', name), 'S', name)
+	return s.ask(context.Background(), o, b, "PBECC")
 }
 
 // ask puts a question of the bastion's own to the target: messages of the extended

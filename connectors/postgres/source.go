@@ -136,6 +136,14 @@ func (s *source) current(ctx context.Context, now, system bool) (*state, error) 
 	return next, nil
 }
 
+// fingerprint is that of the catalog as it is known.
+func (s *source) fingerprint() string {
+	if k := s.state.Load(); k != nil {
+		return k.fingerprint
+	}
+	return ""
+}
+
 // with lends a connection. One that failed is not used again; if it was an old one
 // that somebody on the way forgot while it idled, f runs once more on a new one.
 func (s *source) with(ctx context.Context, f func(*pgconn.PgConn) error) error {

@@ -26,6 +26,8 @@ type stream struct {
 	conn   net.Conn
 	cancel *pgconn.PgConn // never spoken to: it knows how to cancel
 	params map[string]string
+	label  string // with which application_name begins: who it is
+	told   string // of application_name, to the client; the listener's alone
 	sink   *bastion.Sink
 	failed func(error)
 
@@ -54,6 +56,8 @@ type stream struct {
 	wrapped          bool    // the bastion began the transaction, for a text of several statements
 	runs             int     // of code that nobody can look into: it may do what SQL can
 	moves            int     // statements that made or closed cursors
+	unlabelled       bool    // application_name does not begin with the label
+	program          string  // what the session made of it then
 	unlearnt         bool    // PREPARE made statements whose columns are not known
 	copies           []*lane // COPY FROM STDIN, of which the client has not ended the data
 	lanes            map[*lane]struct{}
@@ -178,7 +182,11 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 	for _, name := range []string{"datestyle", "intervalstyle", "extra_float_digits", "bytea_output"} {
 		delete(config.RuntimeParams, name) // a program asks for what it wants
 	}
+	s.label = config.RuntimeParams["application_name"]
 	for _, v := range asked.settings {
+		if v.name == "application_name" {
+			v.value = labelled(s.label, v.value)
+		}
 		config.RuntimeParams[v.name] = v.value
 	}
 	dial := config.DialFunc
@@ -202,11 +210,8 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 
 // adopt prepares the connection and takes it over from the driver.
 func (s *stream) adopt(ctx context.Context, c *pgconn.PgConn) error {
-	err := run(ctx, c, pinQuery)
-	var v []string
-	if err == nil {
-		v, err = one(ctx, c, sessionQuery)
-	}
+	s.seen()
+	v, err := one(ctx, c, sessionQuery)
 	if err == nil {
 		err = s.looked(v)
 	}

@@ -71,7 +71,7 @@ func TestAdoptedConnIsReadByNobodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	under.mu.Lock()
-	under.slow = 2 // all that is asked before
+	under.slow = 1 // all that is asked before
 	under.mu.Unlock()
 	conn, err := postgres.Adopt(t.Context(), c)
 	if err != nil {

@@ -195,6 +195,16 @@ var shown = set(`block_size client_encoding debug_assertions default_tablespace 
 	server_encoding server_version server_version_num session_authorization session_replication_role shared_buffers ssl
 	standard_conforming_strings superuser_reserved_connections wal_level autovacuum max_worker_processes`)
 
+// choices names settings among them that no code of a session can give a value of its own
+// making: there are few to choose from, or they do not change.
+var choices = set(`array_nulls autovacuum block_size bytea_output client_encoding client_min_messages datestyle debug_assertions
+	default_transaction_deferrable default_transaction_isolation default_transaction_read_only in_hot_standby
+	integer_datetimes intervalstyle is_superuser jit lc_collate lc_ctype max_connections max_identifier_length
+	max_wal_size max_worker_processes min_wal_size password_encryption plan_cache_mode port row_security server_encoding
+	server_version server_version_num session_replication_role shared_buffers ssl standard_conforming_strings
+	superuser_reserved_connections synchronous_commit transaction_deferrable transaction_isolation transaction_read_only
+	wal_level xmlbinary xmloption`)
+
 // fixed names settings that the connector depends on to read texts as the
 // server does. Nothing may change them.
 var fixed = set(`client_encoding standard_conforming_strings backslash_quote names`)

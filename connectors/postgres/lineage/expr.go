@@ -635,11 +635,11 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 	if builtin {
 		switch last {
 		case "current_setting":
-			if name, ok := a.firstText(c.Args); ok && (harmless[name] || shown[name]) {
+			if name, ok := a.firstText(c.Args); ok && a.shows(name) {
 				return flow{}, nil, false
 			}
 			// What pg_settings names, it shows as well.
-			if len(args.columns) == 1 && args.columns[0] == "pg_catalog.pg_settings.name" && args.straight() {
+			if len(args.columns) == 1 && args.columns[0] == "pg_catalog.pg_settings.name" && args.straight() && !a.session.Ran {
 				return args.computed(), nil, false
 			}
 		case "set_config":

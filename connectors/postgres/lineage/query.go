@@ -566,7 +566,8 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 		e.fields = make([]field, len(rel.Columns))
 		for i, c := range rel.Columns {
 			e.fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources}}
-			if g := guarded[full]; g == c.Name || g == "" && !structure[full] && !counting[full] {
+			put := a.session.Ran && full == "pg_catalog.pg_settings" && (c.Name == "setting" || c.Name == "reset_val")
+			if g := guarded[full]; put || g == c.Name || g == "" && !structure[full] && !counting[full] {
 				e.fields[i].flow = opaque.with(e.fields[i].flow)
 			}
 		}

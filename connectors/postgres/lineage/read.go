@@ -50,6 +50,9 @@ type Session struct {
 	// Uncommitted says that the session has changed the schema in a transaction
 	// that has not ended, so that the catalog is not what its statements see.
 	Uncommitted bool
+	// Ran says that code has run in the session that nobody could look into, so that
+	// settings may hold what it put there.
+	Ran bool
 	// Prepared returns the text that made a prepared statement of the session, PREPARE
 	// in full or the statement itself; what it means depends on the path of the
 	// moment. nil: there are none.

@@ -191,7 +191,7 @@ type cache struct {
 // a reading is found.
 type key struct {
 	text, settings, temporary string
-	shape, uncommitted        bool
+	shape, uncommitted, ran   bool
 }
 
 type entryOf struct {
@@ -206,7 +206,7 @@ const (
 
 // keyOf makes a key without its text.
 func keyOf(s *Session) key {
-	k := key{settings: s.Settings, uncommitted: s.Uncommitted}
+	k := key{settings: s.Settings, uncommitted: s.Uncommitted, ran: s.Ran}
 	for _, p := range s.Path {
 		if strings.HasPrefix(p, "pg_temp_") {
 			k.temporary = p
@@ -228,7 +228,7 @@ func (c *cache) find(text string, s *Session) *Reading {
 	buf, shaped := shape(stack[:0], text)
 	if shaped {
 		// The compiler makes no string of a key that only looks something up.
-		if e, ok := c.young[key{string(buf), k.settings, k.temporary, true, k.uncommitted}]; ok && slices.Equal(e.path, s.Path) {
+		if e, ok := c.young[key{string(buf), k.settings, k.temporary, true, k.uncommitted, k.ran}]; ok && slices.Equal(e.path, s.Path) {
 			return e.reading
 		}
 	}

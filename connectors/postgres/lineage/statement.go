@@ -369,7 +369,7 @@ func (a *analysis) set(v *pg.VariableSetStmt) (unsettles bool) {
 	case v.Kind == pg.VariableSetKind_VAR_SET_MULTI && (name == "transaction" || name == "session characteristics"):
 		a.action(Transaction, "")
 		return false
-	case harmless[name]:
+	case harmless[name], name == "application_name": // whose value is not fit to be shown
 		a.action(Setting, "")
 		return noted[name]
 	default:
@@ -387,13 +387,18 @@ func (a *analysis) show(v *pg.VariableShowStmt) answer {
 	a.action(Setting, "")
 	name := strings.ToLower(v.Name)
 	f := opaque
-	if harmless[name] || shown[name] || name == "transaction_isolation" {
+	if a.shows(name) {
 		f = flow{}
 	}
 	if name == "all" {
 		return answer{known: true, fields: []field{{name: "name", flow: f}, {name: "setting", flow: f}, {name: "description", flow: f}}}
 	}
 	return answer{known: true, fields: []field{{name: v.Name, flow: f}}}
+}
+
+// shows reports whether the value of a setting is fit to be shown.
+func (a *analysis) shows(name string) bool {
+	return choices[name] || !a.session.Ran && (harmless[name] || shown[name])
 }
 
 // walk reads all expressions and queries below a node of a utility statement,
