@@ -38,6 +38,7 @@ func (a *answer) done(err error) {
 	case err != nil && a.failed:
 		a.c.failing(err)
 	}
+	a.c.watch.stir()
 }
 
 // show passes a frame of the operation on.

@@ -53,6 +53,24 @@ func (l *lookout) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// await returns once there is something to read, or the client has left, or over says
+// that nobody waits any more, which is asked again at each stir.
+func (l *lookout) await(run func(func()), left func(), over func() bool) {
+	l.watch(run, left)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.watched && len(l.ahead) == 0 && l.err == nil && !over() {
+		l.change.Wait()
+	}
+}
+
+// stir has await ask again.
+func (l *lookout) stir() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.change.Broadcast()
+}
+
 // watch reads ahead, on a goroutine of its own, and calls left if the client leaves. It
 // ends when somebody has read what it read, or with the client.
 func (l *lookout) watch(run func(func()), left func()) {

@@ -41,6 +41,15 @@ func TestNativeCopyIn(t *testing.T) {
 		"extended, pipeline":     together(table, all("INSERT INTO t VALUES (5)"), parse("", "COPY t FROM STDIN"), bind("", ""), run(""), flush_, until("G"), data("1\tx\n"), copyDone, all("INSERT INTO t VALUES (6)"), sync_, ready{}, rest),
 		"several":                {table, query("SELECT 1; COPY t FROM STDIN; SELECT 2"), until("G"), data("1\tx\n"), copyDone, ready{}, rest},
 		"twice":                  {table, query("COPY t FROM STDIN; COPY t FROM STDIN"), until("G"), data("1\tx\n"), copyDone, until("G"), data("2\tx\n"), copyDone, ready{}, rest},
+		// Where what stands before or after it has to wait until it can be read.
+		"step by step":           {table, query("SET work_mem = '1MB'; COPY t FROM STDIN; SELECT count(*) FROM t"), until("G"), data("1\tx\n"), flush_, sync_, data("2\ty\n"), copyDone, ready{}, rest},
+		"step by step, at once":  {table, query("SET work_mem = '1MB'; COPY t FROM STDIN; COPY t FROM STDIN (FORMAT csv); SELECT 1"), until("G"), data("1\tx\n"), copyDone, until("G"), data("2,y\n"), copyDone, ready{}, rest},
+		"step by step, fail":     {table, query("SET work_mem = '1MB'; COPY t FROM STDIN; SELECT 1"), until("G"), data("1\tx\n"), copyFail, ready{}, rest},
+		"step by step, bad row":  {table, query("SET work_mem = '1MB'; COPY t FROM STDIN; SELECT 1"), until("G"), data("z\tx\n"), ready{}, rest},
+		"step by step, bad end":  {table, query("SET work_mem = '1MB'; COPY t FROM STDIN; SELECT 1"), until("G"), data("z\tx\n"), data("1\tx\n"), copyDone, ready{}, rest},
+		"step by step, no table": {query("SET work_mem = '1MB'; COPY nosuch FROM STDIN; SELECT 1"), ready{}, "SELECT 2"},
+		"transaction":            {"BEGIN", table, query("COPY t FROM STDIN; SELECT count(*) FROM t"), until("G"), data("1\tx\n"), copyDone, ready{}, rest, "COMMIT", rest},
+		"nonsense":               {table, "COPY t FROM STDIN (FORMAT nonsense)", "SELECT 'ž'; COPY t TO STDOUT (FORMAT nonsense)", "COPY t TO STDOUT (FORMAT csv, NONSENSE 5)", "BEGIN", "COPY t FROM STDIN (FORMAT x)", "ROLLBACK"},
 		"out of place":           {data("1\tx\n"), copyDone, copyFail, "SELECT 1"},
 	})
 }
@@ -55,6 +64,7 @@ func TestNativeCopyInterrupted(t *testing.T) {
 		"query":    together(begun, query("SELECT 1"), until("gone")),
 		"parse":    together(begun, parse("", "SELECT 1"), until("gone")),
 		"describe": together(begun, describe('S', ""), until("gone")),
+		"step":     together("CREATE TEMP TABLE t (a int)", query("SET work_mem = '1MB'; COPY t FROM STDIN; SELECT 1"), until("G"), data("1\n"), query("SELECT 1"), until("gone")),
 		"extended": together("CREATE TEMP TABLE t (a int)", parse("", "COPY t FROM STDIN"), bind("", ""), run(""), flush_, until("G"), parse("", "SELECT 1"), bind("", ""), sync_, until("gone")),
 	} {
 		t.Run(name, func(t *testing.T) {

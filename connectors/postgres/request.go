@@ -257,7 +257,7 @@ func (c *client) query(text string) error {
 		op, err := c.n.Read(ctx, t, bastion.Params{})
 		if err != nil {
 			if pe, ok := errors.AsType[*bastion.ParseError](err); ok && pe.Code != "" {
-				return c.refuseQuery(flights, text, err)
+				return c.refuseQuery(flights, text, shifted(err, text[:at]))
 			}
 			// PostgreSQL reads a text in full before it runs any of it.
 			if derr := c.n.Send(dropMessage{}, flights...); derr != nil {
@@ -292,7 +292,7 @@ func (c *client) steps(text string, texts []string, flights []*bastion.Flight) e
 	for _, t := range texts {
 		at = placeOf(text, t, at)
 		_, err := reader.Read(t, lineage.Session{})
-		if pe, ok := errors.AsType[*bastion.ParseError](err); ok && pe.Position > 0 {
+		if pe, ok := errors.AsType[*bastion.ParseError](err); ok && pe.Position > 0 && pe.Code == "" {
 			if derr := c.n.Send(dropMessage{}, flights...); derr != nil {
 				return derr
 			}
@@ -328,6 +328,11 @@ func (c *client) steps(text string, texts []string, flights []*bastion.Flight) e
 			return c.ended(err)
 		}
 		portal = nil
+		if takesData(flights[i].Operation()) {
+			if err := c.feed(flights[i]); err != nil {
+				return err
+			}
+		}
 		at = min(at+len(t), len(text))
 	}
 	return c.n.Send(endMessage{})
@@ -359,11 +364,53 @@ func (c *client) next(text string) (*bastion.Flight, error) {
 	if err != nil {
 		return nil, err
 	}
-	takesData := func(a bastion.Action) bool { return a.Verb == lineage.CopyIn }
-	if slices.ContainsFunc(op.Intent().Actions, takesData) {
-		return nil, &bastion.ParseError{Message: "COPY FROM stands in a text with statements that change how it is read", Next: "send it by itself"}
-	}
 	return c.begin(ctx, op, &answer{c: c})
+}
+
+// takesData reports whether an operation is a COPY FROM the client.
+func takesData(op bastion.Operation) bool {
+	return slices.ContainsFunc(op.Intent().Actions, func(a bastion.Action) bool { return a.Verb == lineage.CopyIn })
+}
+
+// feed passes on what the client sends as the data of a COPY that stands in a text with
+// others, until the COPY ends.
+func (c *client) feed(f *bastion.Flight) error {
+	for {
+		if err := c.n.Send(finishMessage{}); err != nil {
+			return err
+		}
+		switch err := c.n.Settle(c.ctx); {
+		case err == nil, errors.Is(err, errSkipped):
+			return nil
+		case !errors.Is(err, errCopying):
+			return err
+		}
+		if !c.in.Ready() {
+			// The COPY may fail, and then the client sends nothing more.
+			c.watch.await(c.n.Go, c.depart, f.Landed)
+			if f.Landed() {
+				continue
+			}
+		}
+		typ, err := c.in.Peek()
+		if err == nil && typ == 'd' {
+			err = c.copyData()
+		} else if err == nil {
+			var body []byte
+			if typ, body, err = c.in.Next(); err == nil {
+				switch typ {
+				case 'H', 'S': // left out, as the target does
+				case 'c', 'f', 'X':
+					err = c.message(typ, body)
+				default:
+					err = errCopying
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // ended ends a text whose statements go one by one, where one was refused.

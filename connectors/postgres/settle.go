@@ -135,9 +135,9 @@ func (s *stream) look(ctx context.Context) error {
 // target's own log names the person, whatever the session calls itself.
 func (s *stream) relabel() error {
 	s.mu.Lock()
-	gone, program, status := s.unlabelled, s.program, s.status
+	wanted := s.unlabelled && s.status != 'E'
 	s.mu.Unlock()
-	if !gone || status == 'E' { // then nothing runs but the transaction's end, which may bring it back
+	if !wanted { // in a broken transaction nothing runs but the transaction's end, which may bring it back
 		return nil
 	}
 	if err := s.Settle(context.Background()); err != nil {
@@ -147,8 +147,8 @@ func (s *stream) relabel() error {
 		return err
 	}
 	s.mu.Lock()
-	gone, program, status = s.unlabelled, s.program, s.status
-	s.unlabelled = false
+	gone, program, status := s.unlabelled, s.program, s.status
+	s.unlabelled = gone && status == 'E'
 	s.mu.Unlock()
 	if !gone || status == 'E' {
 		return nil

@@ -39,7 +39,7 @@ func (s *stream) run(text string, told bool) {
 // step sends one of a text's statements.
 func (s *stream) step(m stepMessage, lanes []*lane) error {
 	l, err := take(lanes, false)
-	if err != nil || l == nil || l.used || l.reading.Copy != nil && l.reading.Copy.In {
+	if err != nil || l == nil || l.used {
 		return bastion.ErrPermit
 	}
 	if err := s.same(l); err != nil {
@@ -50,6 +50,7 @@ func (s *stream) step(m stepMessage, lanes []*lane) error {
 	}
 	l.used, l.step, l.shift, l.of = true, true, m.shift, &statement{text: l.op.Text(), lane: l}
 	s.going(l)
+	s.copiesIn(l)
 	s.post(appendParse(s.out, "", l.op.Text()), &expected{kind: 'P', lane: l, hidden: true})
 	s.post(appendBind(s.out, "", ""), &expected{kind: 'B', lane: l, hidden: true, portal: s.portals.set("", nil), theirs: outcomes{m.theirs}})
 	s.post(appendDescribe(s.out, 'P', ""), &expected{kind: 'D', lane: l})

@@ -55,7 +55,8 @@ func (a *analysis) coding(list []*pg.Node, in bool) *Copy {
 			switch c.Format = optionText(d.Arg); c.Format {
 			case "text", "csv", "binary":
 			default:
-				a.refuse("the COPY is in a format that this bastion does not know")
+				// In PostgreSQL's words, which refuses others as well.
+				a.wrong(d.Location, "22023", "COPY format %q not recognized", c.Format)
 			}
 		}
 	}
@@ -99,7 +100,7 @@ func (a *analysis) coding(list []*pg.Node, in bool) *Copy {
 		case "log_verbosity":
 		case "reject_limit":
 		default:
-			a.refuse("the COPY has the option %s, which this bastion does not know", d.Defname)
+			a.wrong(d.Location, "42601", "option %q not recognized", d.Defname)
 		}
 	}
 	one := func(what, given string, set bool, otherwise byte) byte {

@@ -269,6 +269,12 @@ func (a *analysis) refuse(format string, args ...any) {
 	panic(refused{&bastion.ParseError{Message: fmt.Sprintf(format, args...)}})
 }
 
+// wrong refuses what the text has at a place, as a server does that has read it.
+func (a *analysis) wrong(location int32, code, format string, args ...any) {
+	at := min(max(int(location), 0), len(a.text))
+	panic(refused{&bastion.ParseError{Code: code, Message: fmt.Sprintf(format, args...), Position: utf8.RuneCountInString(a.text[:at]) + 1}})
+}
+
 // maxSteps bounds the work on one text. Nested recursive queries are analysed
 // again and again, and a hostile text could keep the bastion busy for years.
 const maxSteps = 2_000_000
