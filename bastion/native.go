@@ -47,8 +47,13 @@ func (s *Session) Forward(ctx context.Context, target string, port uint32) error
 	if err := proxy.Reach(t, port); err != nil {
 		return err
 	}
-	n := &Native{s: s, target: t, proxy: proxy, note: &note{write: s.noted}, end: s.c.Native}
-	return proxy.Serve(ctx, &client{s.c.Native, s.ctx}, n)
+	script := &transcript{write: s.noted}
+	n := &Native{s: s, target: t, proxy: proxy, note: &note{to: script}, end: s.c.Native}
+	err = proxy.Serve(ctx, &client{s.c.Native, s.ctx, script}, n)
+	if ferr := script.flush(); err == nil {
+		err = ferr
+	}
+	return err
 }
 
 // Reachable says whether somebody may open a forwarded connection to a target at
@@ -73,13 +78,18 @@ func Reachable(p Policy, ts Targets, cs []Connector, who Identity, target string
 	return proxy.Reach(t, port)
 }
 
-// client is the native client's end. Nothing reaches it once the session ended.
+// client is the native client's end. Nothing reaches it before the transcript is
+// recorded, or once the session ended.
 type client struct {
 	io.ReadWriter
-	ctx context.Context
+	ctx    context.Context
+	script *transcript
 }
 
 func (c *client) Write(p []byte) (int, error) {
+	if err := c.script.flush(); err != nil {
+		return 0, err
+	}
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}
@@ -205,7 +215,7 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 		n.note.ended(err, 0)
 		return nil, err
 	}
-	a.sink.note = &note{write: n.note.write}
+	a.sink.note = &note{to: n.note.to}
 	n.note.asked(a.op, a.op.recordedParams(a.decision.Mask))
 	f := &Flight{n: n, op: a.op}
 	// What is on its way cannot be taken out of it: the connection has to go.

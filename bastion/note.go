@@ -1,8 +1,10 @@
 package bastion
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -18,12 +20,54 @@ const (
 	notedCells = 32      // columns
 )
 
-// note writes what a native client did as text, so that its recording can be
-// replayed like a terminal's. A nil note writes nothing.
-type note struct {
+// A transcript is what a native client did as text, so that its recording can be
+// replayed like a terminal's. Several goroutines write it, line by line. What was
+// answered is recorded before the client gets any of it, and may wait until then.
+type transcript struct {
 	write func([]byte) error // into the recording; an error ends the session by itself
-	left  int                // rows of this answer that are wanted yet
-	more  bool
+
+	mu  sync.Mutex // guards what follows
+	buf []byte     // whole lines that are not recorded yet
+}
+
+// most is how much waits at most, in bytes, but for a line.
+const most = 4 << 10
+
+// flush records what waits.
+func (t *transcript) flush() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.record()
+}
+
+// record is flush for who holds mu.
+func (t *transcript) record() error {
+	if len(t.buf) == 0 {
+		return nil
+	}
+	err := t.write(t.buf)
+	if t.buf = t.buf[:0]; cap(t.buf) > 2*most {
+		t.buf = nil
+	}
+	return err
+}
+
+// line completes a line, which ends b. now says that nothing else is sure to come.
+// The caller holds mu, which is given back.
+func (t *transcript) line(b []byte, now bool) {
+	t.buf = append(b, '\n')
+	if now || len(t.buf) >= most {
+		// Whoever writes next hears of a failure, and so does the session.
+		_ = t.record()
+	}
+	t.mu.Unlock()
+}
+
+// note writes what became of one operation to the transcript. A nil note writes nothing.
+type note struct {
+	to   *transcript
+	left int // rows of this answer that are wanted yet
+	more bool
 }
 
 // asked notes an operation that runs.
@@ -31,18 +75,21 @@ func (n *note) asked(op Operation, params []string) {
 	if n == nil {
 		return
 	}
-	var b strings.Builder
-	b.WriteString(op.target.Name)
-	b.WriteString("=> ")
 	text := op.Recorded()
-	if len(text) > notedText {
-		text = text[:notedText] + " …"
+	cut := len(text) > notedText
+	if cut {
+		text = text[:notedText]
 	}
-	b.WriteString(Visible(text))
+	n.to.mu.Lock()
+	b := append(append(append(n.to.buf, op.target.Name...), "=> "...), Visible(text)...)
+	if cut {
+		b = append(b, " …"...)
+	}
 	for i, p := range params {
-		b.WriteString("\n-- $" + strconv.Itoa(i+1) + " = " + clip(VisibleLine(p)))
+		b = append(strconv.AppendInt(append(b, "\n-- $"...), int64(i+1), 10), " = "...)
+		b = append(b, clip(VisibleLine(p))...)
 	}
-	n.line(&b)
+	n.to.line(b, true)
 }
 
 func (n *note) header(columns []Column) {
@@ -50,17 +97,18 @@ func (n *note) header(columns []Column) {
 		return
 	}
 	n.left, n.more = notedRows, false
-	var b strings.Builder
+	n.to.mu.Lock()
+	b := n.to.buf
 	for i := range columns[:min(len(columns), notedCells)] {
 		if i > 0 {
-			b.WriteString(" | ")
+			b = append(b, " | "...)
 		}
-		b.WriteString(clip(VisibleLine(columns[i].Name)))
+		b = append(b, clip(VisibleLine(columns[i].Name))...)
 		if columns[i].Mask != mask.Clear {
-			b.WriteString(" (masked)")
+			b = append(b, " (masked)"...)
 		}
 	}
-	n.line(&b)
+	n.to.line(b, false)
 }
 
 // wants reports whether rows are to be noted.
@@ -81,39 +129,49 @@ func (n *note) row(columns []Column, row [][]byte) {
 		return
 	}
 	n.left--
-	var b strings.Builder
+	n.to.mu.Lock()
+	b := n.to.buf
 	for i, v := range row[:min(len(row), notedCells)] {
 		if i > 0 {
-			b.WriteString(" | ")
+			b = append(b, " | "...)
 		}
 		switch t := columns[i].Typed; {
 		case v == nil:
-			b.WriteString("NULL")
+			b = append(b, "NULL"...)
 			continue
 		case t != nil && t.Text != nil:
 			v = t.Text(v)
 		case t != nil:
 			v = []byte("…")
 		}
-		b.WriteString(clip(VisibleLine(string(v[:min(len(v), 8*notedCell)]))))
+		b = appendCell(b, v)
 	}
-	n.line(&b)
+	n.to.line(b, false)
+}
+
+// appendCell appends a value as far as it is shown.
+func appendCell(b, v []byte) []byte {
+	if len(v) <= notedCell && !slices.ContainsFunc(v, func(c byte) bool { return c < ' ' || c > '~' }) {
+		return append(b, v...) // as most are
+	}
+	return append(b, clip(VisibleLine(string(v[:min(len(v), 8*notedCell)])))...)
 }
 
 func (n *note) tag(command string, masked []string) {
 	if n == nil {
 		return
 	}
-	var b strings.Builder
+	n.to.mu.Lock()
+	b := n.to.buf
 	if n.more {
-		b.WriteString("…\n")
+		b = append(b, "…\n"...)
 	}
-	b.WriteString(command)
+	b = append(b, command...)
 	if len(masked) > 0 {
-		b.WriteString("  -- masked: " + VisibleLine(strings.Join(masked, ", ")))
+		b = append(append(b, "  -- masked: "...), VisibleLine(strings.Join(masked, ", "))...)
 	}
 	n.left, n.more = 0, false
-	n.line(&b)
+	n.to.line(b, false)
 }
 
 // ended notes how an operation ended that was not simply answered.
@@ -121,18 +179,12 @@ func (n *note) ended(err error, took time.Duration) {
 	if n == nil || err == nil {
 		return
 	}
-	var b strings.Builder
-	b.WriteString("ERROR: " + VisibleLine(err.Error()))
+	n.to.mu.Lock()
+	b := append(append(n.to.buf, "ERROR: "...), VisibleLine(err.Error())...)
 	if took > 0 {
-		b.WriteString(" (" + took.Round(time.Microsecond*100).String() + ")")
+		b = append(append(append(b, " ("...), took.Round(time.Microsecond*100).String()...), ')')
 	}
-	n.line(&b)
-}
-
-func (n *note) line(b *strings.Builder) {
-	b.WriteByte('\n')
-	// Whoever writes next hears of a failure, and so does the session.
-	_ = n.write([]byte(b.String()))
+	n.to.line(b, true)
 }
 
 // clip cuts a text that is too long for a line of the transcript.

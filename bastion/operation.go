@@ -238,17 +238,14 @@ func (o Operation) Digest() string {
 	if o.intent.Verb == "" || o.digest != "" {
 		return o.digest
 	}
-	h := sha256.New()
-	var n [8]byte
+	var few [1 << 10]byte // most operations are shorter
+	b := few[:0]
 	for _, s := range [...]string{"operation/2", o.target.Name, o.target.Kind, o.target.Address, string(o.intent.Verb), o.intent.Settings, o.text} {
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 	}
-	binary.BigEndian.PutUint64(n[:], uint64(len(o.params.Bytes)))
-	h.Write(n[:])
-	h.Write(o.params.Bytes)
-	return hex.EncodeToString(h.Sum(nil))
+	b = append(binary.BigEndian.AppendUint64(b, uint64(len(o.params.Bytes))), o.params.Bytes...)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // Plan makes an operation that can be decided upon but never run: for `check

@@ -204,16 +204,18 @@ func (r Rules) source(column string) (Kind, bool) {
 	if !r.made {
 		return Redact, false
 	}
-	parts := strings.SplitN(strings.ToLower(column), ".", 3)
-	if len(parts) != 3 {
+	schema, rest, ok := strings.Cut(strings.ToLower(column), ".")
+	table, column, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 {
 		if len(r.labels) == 0 {
 			return Clear, true
 		}
 		return Redact, false // a source that cannot be read is not proof
 	}
 	k, lookup := Clear, true
-	for _, l := range r.labels {
-		if glob(l.parts[0], parts[0]) && glob(l.parts[1], parts[1]) && glob(l.parts[2], parts[2]) {
+	for i := range r.labels {
+		l := &r.labels[i]
+		if glob(l.parts[2], column) && glob(l.parts[1], table) && glob(l.parts[0], schema) {
 			k = min(k, l.Kind)
 			lookup = lookup && l.Lookup
 		}
@@ -240,7 +242,10 @@ func glob(pattern, s string) bool {
 			return false
 		}
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
 }
 
 // String tells how many labels there are and whether values are looked at, and
