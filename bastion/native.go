@@ -215,7 +215,7 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 		n.note.ended(err, 0)
 		return nil, err
 	}
-	a.sink.note = &note{to: n.note.to}
+	a.sink.note, a.sink.lends = &note{to: n.note.to}, true
 	n.note.asked(a.op, a.op.recordedParams(a.decision.Mask))
 	f := &Flight{n: n, op: a.op}
 	// What is on its way cannot be taken out of it: the connection has to go.

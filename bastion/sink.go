@@ -80,7 +80,8 @@ func (f Frame) Kind() FrameKind { return f.kind }
 func (f Frame) Columns() []Column { return f.columns }
 
 // Row is one row of values in text form, nil for NULL, in a RowFrame. It is the
-// caller's to keep.
+// caller's to keep; a native client's is lent until the call that brings the frame
+// returns.
 func (f Frame) Row() [][]byte { return f.row }
 
 // Text is the command tag of a TagFrame ("UPDATE 1"), the text of a NoticeFrame, the
@@ -108,6 +109,9 @@ type Sink struct {
 	outputs []mask.Column
 	show    func(Frame) error
 	note    *note // the transcript, for native clients
+	lends   bool  // rows are lent, not given
+	row     [][]byte
+	buf     []byte // of what is shown instead of values, and of values that are not lent
 
 	columns []Column
 	masked  []string
@@ -177,23 +181,31 @@ func (s *Sink) Row(values [][]byte) error {
 	if len(values) != len(s.columns) || s.columns == nil {
 		return fmt.Errorf("internal error: a row of %d values for %d columns", len(values), len(s.columns))
 	}
-	size := 0
-	for i, v := range values {
-		if s.columns[i].Mask == mask.Clear {
-			size += len(v)
+	var row [][]byte
+	if s.lends {
+		row, s.buf = s.row[:0], s.buf[:0]
+	} else {
+		size := 0
+		for i, v := range values {
+			if s.columns[i].Mask == mask.Clear {
+				size += len(v)
+			}
 		}
+		row, s.buf = make([][]byte, 0, len(values)), make([]byte, 0, size)
 	}
-	row, buf := make([][]byte, len(values)), make([]byte, 0, size)
 	for i, v := range values {
 		shown := s.value(&s.columns[i], v)
-		if len(v) > 0 && len(shown) > 0 && &shown[0] == &v[0] { // as it is, but the caller's
-			start := len(buf)
-			buf = append(buf, shown...)
-			shown = buf[start:len(buf):len(buf)]
-		} else if v != nil && shown != nil && len(shown) == 0 {
+		if v != nil && shown != nil && len(shown) == 0 {
 			shown = []byte{}
+		} else if !s.lends && len(v) > 0 && len(shown) > 0 && &shown[0] == &v[0] { // as it is, but the caller's
+			start := len(s.buf)
+			s.buf = append(s.buf, shown...)
+			shown = s.buf[start:len(s.buf):len(s.buf)]
 		}
-		row[i] = shown
+		row = append(row, shown)
+	}
+	if s.lends {
+		s.row = row
 	}
 	s.rows++
 	if s.scatter {
@@ -254,7 +266,8 @@ func (s *Sink) value(c *Column, v []byte) []byte {
 		}
 		return v
 	case t == nil:
-		return s.rules.Apply(c.Mask, v)
+		s.buf, v = s.rules.Append(s.buf, c.Mask, v)
+		return v
 	case c.Mask == mask.Null || v == nil && c.Mask != mask.Redact:
 		return nil
 	case c.Mask == mask.Pseudonym && t.Number != nil:

@@ -7,6 +7,7 @@
 package mask
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
@@ -263,21 +264,31 @@ func (r Rules) GoString() string { return r.String() }
 // Apply hides value v by kind k; nil stands for NULL. The result never shares
 // memory with v unless k is Clear.
 func (r Rules) Apply(k Kind, v []byte) []byte {
+	_, shown := r.Append(nil, k, v)
+	return shown
+}
+
+// Append is [Rules.Apply] in the memory of b, where that is large enough: all is b
+// with what is shown at its end, if that took any memory.
+func (r Rules) Append(b []byte, k Kind, v []byte) (all, shown []byte) {
+	at := len(b)
 	switch {
 	case k == Clear && r.made:
-		return v
+		return b, v
 	case k == Null:
-		return nil
+		return b, nil
 	case v == nil && k != Redact && k < Clear:
-		return nil
+		return b, nil
 	case k == Pseudonym && r.made && len(r.key) > 0:
-		return pseudonym(r.key, v)
+		b = append(b, pseudonym(r.key, v)...)
 	case k == Email:
-		return email(v)
+		b = email(b, v)
 	case k == Last4:
-		return last4(v)
+		b = last4(b, v)
+	default:
+		b = append(b, Redacted...)
 	}
-	return []byte(Redacted)
+	return b, b[at:len(b):len(b)]
 }
 
 // pseudonym is eight letters of HMAC-SHA-256 (RFC 2104): forty bits, enough to
@@ -290,33 +301,39 @@ func pseudonym(key, v []byte) []byte {
 
 // email keeps the first letter and the domain. What has no single @ with text
 // on both sides is not an address and is hidden whole.
-func email(v []byte) []byte {
-	s := string(v)
-	name, domain, ok := strings.Cut(s, "@")
-	if !ok || name == "" || domain == "" || strings.Contains(domain, "@") || strings.ContainsAny(s, " \t\r\n") || !utf8.ValidString(s) {
-		return []byte(Redacted)
+func email(b, v []byte) []byte {
+	name, domain, ok := bytes.Cut(v, []byte("@"))
+	if !ok || len(name) == 0 || len(domain) == 0 || bytes.IndexByte(domain, '@') >= 0 || bytes.ContainsAny(v, " \t\r\n") || !utf8.Valid(v) {
+		return append(b, Redacted...)
 	}
-	first, size := utf8.DecodeRuneInString(name)
-	if size == len(name) {
-		return []byte("***@" + domain) // one letter would be the whole name
+	if _, size := utf8.DecodeRune(name); size < len(name) { // one letter would be the whole name
+		b = append(b, name[:size]...)
 	}
-	return []byte(string(first) + "***@" + domain)
+	return append(append(b, "***@"...), domain...)
 }
 
 // last4 keeps the last four letters or digits of a value that has at least
 // eight, so that never more than half of it shows.
-func last4(v []byte) []byte {
+func last4(b, v []byte) []byte {
 	if !utf8.Valid(v) {
-		return []byte(Redacted)
+		return append(b, Redacted...)
 	}
-	var kept []rune
-	for _, c := range string(v) {
+	var kept [4]rune // the last ones, in a ring
+	n := 0
+	for i := 0; i < len(v); {
+		c, size := utf8.DecodeRune(v[i:])
+		i += size
 		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c > 0x7f {
-			kept = append(kept, c)
+			kept[n%4] = c
+			n++
 		}
 	}
-	if len(kept) < 8 {
-		return []byte(Redacted)
+	b = append(b, Redacted...)
+	if n < 8 {
+		return b
 	}
-	return []byte(Redacted + string(kept[len(kept)-4:]))
+	for i := range kept {
+		b = utf8.AppendRune(b, kept[(n+i)%4])
+	}
+	return b
 }

@@ -612,6 +612,49 @@ func TestForwardBackpressure(t *testing.T) {
 	sent.Wait()
 }
 
+// Every packet goes out whole as soon as it is written, whatever its length and
+// however it is encrypted.
+func TestForwardPacketLengths(t *testing.T) {
+	d := newDoor(t, forwards)
+	d.serves(back)
+	key := newSigner(t)
+	d.people.know(key.PublicKey(), "alice")
+	for _, c := range []ssh.Config{
+		{Ciphers: []string{ssh.CipherChaCha20Poly1305}},
+		{Ciphers: []string{ssh.CipherAES256GCM}},
+		{Ciphers: []string{ssh.CipherAES128GCM}},
+		{Ciphers: []string{ssh.CipherAES128CTR}, MACs: []string{ssh.HMACSHA256ETM}},
+		{Ciphers: []string{ssh.CipherAES256CTR}, MACs: []string{ssh.HMACSHA512ETM}},
+	} {
+		config := clientConfig("alice", ssh.PublicKeys(key))
+		config.Config = c
+		client, err := ssh.Dial("tcp", d.address, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc := dialTarget(t, client, "shop")
+		for _, n := range slices.Concat(lengths(3900, 4200), lengths(8100, 8200), []int{1, 32 << 10, 100_000}) {
+			sent := bytes.Repeat([]byte{byte(n)}, n)
+			got := make([]byte, n)
+			if _, err := nc.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(nc, got); err != nil || !bytes.Equal(got, sent) {
+				t.Fatalf("%v, %d bytes: %v", c, n, err)
+			}
+		}
+		client.Close()
+	}
+}
+
+// lengths are from one to another.
+func lengths(from, to int) (all []int) {
+	for n := from; n < to; n++ {
+		all = append(all, n)
+	}
+	return all
+}
+
 // A program that takes its time to read the rest of an answer that is complete
 // costs nobody else the connection, not even when that is idle for too long.
 func TestForwardSlowToRead(t *testing.T) {
