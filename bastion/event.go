@@ -31,6 +31,7 @@ const (
 	EventRestore   EventKind = "restore" // a person may come in again
 	EventTask      EventKind = "task"    // something became of a task
 	EventTry       EventKind = "try"     // an approver has an operation run and taken back: first with Effect, when it is over without
+	EventRetry     EventKind = "retry"   // a notification that was given up is delivered again
 	EventAct       EventKind = "act"     // a person chose the role to act in
 )
 

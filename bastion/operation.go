@@ -204,7 +204,8 @@ func (o Operation) Means(now Intent) bool {
 			return !slices.ContainsFunc(o.intent.Probes, func(d Probe) bool {
 				return d == p || d.Column == p.Column && d.By == p.By && !d.Equality
 			})
-		}) && !slices.ContainsFunc(now.Writes, func(w string) bool { return !slices.Contains(o.intent.Writes, w) })
+		}) && !slices.ContainsFunc(now.Writes, func(w string) bool { return !slices.Contains(o.intent.Writes, w) }) &&
+		slices.EqualFunc(now.Outputs, o.intent.Outputs, mask.Column.Within)
 }
 
 // Params are the parameters that the text runs with.

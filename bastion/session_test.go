@@ -33,6 +33,7 @@ type world struct {
 	approve  func(context.Context) error
 	use      func(bastion.Question) error
 	held     bastion.RequestState // of an approval that was used
+	roles    []bastion.Role
 	screen   bytes.Buffer
 	events   []bastion.Event
 }
@@ -58,7 +59,7 @@ func (w *world) Decide(i bastion.Identity, op bastion.Operation) bastion.Decisio
 func (w *world) Access(bastion.Identity, bastion.Target) bastion.Access {
 	return bastion.Access{Connect: bastion.Allow}
 }
-func (w *world) Roles(bastion.Identity) []bastion.Role { return nil }
+func (w *world) Roles(bastion.Identity) []bastion.Role { return w.roles }
 
 // identities and secrets
 func (w *world) Current(_ context.Context, i bastion.Identity) (bastion.Identity, error) {

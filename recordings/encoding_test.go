@@ -33,7 +33,7 @@ var kindsOfEvent = []bastion.EventKind{
 	bastion.EventRequest, bastion.EventVote, bastion.EventUse, bastion.EventWithdrawn, bastion.EventExpired,
 	bastion.EventResult, bastion.EventReplay, bastion.EventResize, bastion.EventRefused, bastion.EventAlarm,
 	bastion.EventUnbind, bastion.EventRevoke, bastion.EventRestore,
-	bastion.EventPrepare, bastion.EventTask, bastion.EventAct,
+	bastion.EventPrepare, bastion.EventTask, bastion.EventAct, bastion.EventRetry,
 }
 
 // filled is an event with something in each field that it has, also in those

@@ -566,7 +566,7 @@ func (c *Config) Credentials() map[string]vault.Credential {
 
 // PolicyContext is what the policy may speak of. The key makes pseudonyms.
 func (c *Config) PolicyContext(connectors []bastion.Connector, key []byte) policy.Context {
-	x := policy.Context{Targets: c.BastionTargets(), Owners: map[string]string{}, Verbs: map[string][]bastion.VerbInfo{}, Groups: c.Provider.Groups, PseudonymKey: key}
+	x := policy.Context{Targets: c.BastionTargets(), Owners: map[string]string{}, Verbs: map[string][]bastion.VerbInfo{}, Groups: c.Provider.Groups, Unheard: len(c.Notify.Channels) == 0, PseudonymKey: key}
 	for _, k := range connectors {
 		x.Verbs[k.Kind()] = k.Verbs()
 	}

@@ -87,6 +87,15 @@ type Column struct {
 	Opaque []string
 }
 
+// Within reports whether no rules could hide more of a column than of another one: it
+// has no source that the other one has not, and is no harder to look into.
+func (c Column) Within(o Column) bool {
+	few := func(a, b []string) bool {
+		return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) })
+	}
+	return few(c.Sources, o.Sources) && few(c.Opaque, o.Opaque) && (c.Proven || !o.Proven) && (!c.Derived || o.Derived) && (!c.Mixed || o.Mixed)
+}
+
 // Rules decide how each column of an answer is hidden. The zero Rules hide
 // everything; make others with [NewRules].
 type Rules struct {

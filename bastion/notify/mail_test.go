@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
@@ -256,7 +257,7 @@ func TestMailRefused(t *testing.T) {
 			n := asked(17)
 			n.To = n.To[:1]
 			w.put(n)
-			var got notify.Count
+			var got bastion.Delivery
 			// Real time: nothing tells when an attempt has ended but the counts.
 			for tick := time.NewTicker(time.Millisecond); got.Failed+got.Delivered == 0; <-tick.C {
 				got = w.counts()[0]
@@ -295,7 +296,7 @@ func TestMailInjectedAnswers(t *testing.T) {
 	n.To = n.To[:1]
 	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, p.channel(t, nil)).run()
 	w.put(n)
-	var got notify.Count
+	var got bastion.Delivery
 	for tick := time.NewTicker(time.Millisecond); got.Failed+got.Delivered == 0; <-tick.C {
 		got = w.counts()[0]
 	}

@@ -39,33 +39,6 @@ type letter struct {
 	Error    string    `json:"error,omitempty"`
 }
 
-// Letter is a note that could not be delivered to a channel.
-type Letter struct {
-	ID       uint64    `json:"id"`
-	Channel  string    `json:"channel"`
-	Kind     Kind      `json:"kind"`
-	Request  uint64    `json:"request,omitempty"`
-	Target   string    `json:"target,omitempty"`
-	To       string    `json:"to,omitempty"` // e-mail address
-	At       time.Time `json:"at"`           // when it happened
-	Attempts int       `json:"attempts"`
-	Last     time.Time `json:"last"`  // the last attempt
-	Error    string    `json:"error"` // of the last attempt, in our own words
-}
-
-// Count is how a channel fares.
-type Count struct {
-	Channel string `json:"channel"`
-	Waiting int    `json:"waiting"`
-	Dead    int    `json:"dead"`
-	// Delivered and Failed count letters and attempts since the bastion started.
-	Delivered uint64 `json:"delivered"`
-	Failed    uint64 `json:"failed"`
-	// Error is why the latest failure was, and At its time; empty if there was none.
-	Error string    `json:"error,omitempty"`
-	At    time.Time `json:"at,omitzero"`
-}
-
 // tally is what is counted in memory.
 type tally struct {
 	delivered, failed uint64
@@ -239,15 +212,15 @@ func (o *Outbox) ring() {
 }
 
 // Dead lists the letters that were given up, oldest first.
-func (o *Outbox) Dead(ctx context.Context) ([]Letter, error) {
-	var all []Letter
+func (o *Outbox) Dead(ctx context.Context) ([]bastion.Letter, error) {
+	var all []bastion.Letter
 	err := o.db.View(func(tx store.Tx) error {
 		return tx.Scan(deadBucket, nil, func(k, v []byte) (bool, error) {
 			var l letter
 			if err := json.Unmarshal(v, &l); err != nil {
 				return false, err
 			}
-			all = append(all, Letter{ID: binary.BigEndian.Uint64(k), Channel: l.Channel, Kind: l.Note.Kind, Request: l.Note.Request, Target: l.Note.Target,
+			all = append(all, bastion.Letter{ID: binary.BigEndian.Uint64(k), Channel: l.Channel, Kind: string(l.Note.Kind), Request: l.Note.Request, Target: l.Note.Target,
 				To: l.To.Email, At: l.Note.At, Attempts: l.Attempts, Last: l.Last, Error: l.Error})
 			return true, ctx.Err()
 		})
@@ -289,16 +262,16 @@ func (o *Outbox) Retry(ctx context.Context, id uint64) error {
 }
 
 // Counts says how each channel fares, in the order of the configuration.
-func (o *Outbox) Counts(ctx context.Context) ([]Count, error) {
+func (o *Outbox) Counts(ctx context.Context) ([]bastion.Delivery, error) {
 	dead, err := o.Dead(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var all []Count
+	var all []bastion.Delivery
 	err = o.db.View(func(tx store.Tx) error {
 		all = nil
 		for _, ch := range o.channels {
-			c := Count{Channel: ch.Name}
+			c := bastion.Delivery{Channel: ch.Name}
 			from := laneOf(ch.Name, Emergency)
 			if err := tx.Scan(dueBucket, from[:], func(k, _ []byte) (bool, error) {
 				if string(k[:sha256.Size]) != string(from[:sha256.Size]) {

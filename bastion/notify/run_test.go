@@ -38,7 +38,7 @@ func TestDelivers(t *testing.T) {
 				t.Errorf("it took %s", a.at.Sub(began))
 			}
 		}
-		want := []notify.Count{{Channel: "one", Delivered: 1}, {Channel: "two", Delivered: 1}}
+		want := []bastion.Delivery{{Channel: "one", Delivered: 1}, {Channel: "two", Delivered: 1}}
 		if diff := cmp.Diff(want, w.counts()); diff != "" {
 			t.Error(diff)
 		}
@@ -124,7 +124,7 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("it went on for %s", all)
 		}
 		dead := w.dead()
-		want := []notify.Letter{{ID: 1, Channel: "one", Kind: notify.Request, Request: 17, Target: "shop-production", At: start,
+		want := []bastion.Letter{{ID: 1, Channel: "one", Kind: "request", Request: 17, Target: "shop-production", At: start,
 			Attempts: notify.Attempts, Last: got[len(got)-1].at.UTC(), Error: "it answered 500 Internal Server Error"}}
 		if diff := cmp.Diff(want, dead); diff != "" {
 			t.Fatal(diff)

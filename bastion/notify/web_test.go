@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/vault"
@@ -95,7 +96,7 @@ func TestSignature(t *testing.T) {
 
 // outcome runs one note through channels until the first attempt has ended, and
 // returns how; the log and the counts must not tell what they must not.
-func outcome(t *testing.T, never string, channel notify.Channel) notify.Count {
+func outcome(t *testing.T, never string, channel notify.Channel) bastion.Delivery {
 	t.Helper()
 	w := newWorld(t, storetest.Open(t, storetest.Dir(t)), nil, channel).run()
 	w.put(asked(17))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/notify"
 	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/vault"
@@ -134,7 +135,7 @@ func (w *world) put(notes ...notify.Note) {
 	}
 }
 
-func (w *world) counts() []notify.Count {
+func (w *world) counts() []bastion.Delivery {
 	w.t.Helper()
 	c, err := w.Counts(w.t.Context())
 	if err != nil {
@@ -143,7 +144,7 @@ func (w *world) counts() []notify.Count {
 	return c
 }
 
-func (w *world) dead() []notify.Letter {
+func (w *world) dead() []bastion.Letter {
 	w.t.Helper()
 	d, err := w.Dead(w.t.Context())
 	if err != nil {

@@ -277,3 +277,38 @@ bundles:
 		}
 	}
 }
+
+// Two groups are told of together where one brings the connection and the other the
+// change, and not where the other one needs nobody for either.
+func TestAnalyseTogether(t *testing.T) {
+	c := world()
+	c.Groups = nil
+	for connects, want := range map[string]bool{"": true, "connect, ": false} {
+		got := told(parse(t, `version: 1
+roles:
+  reach:  { groups: [reachers], duties: [execute] }
+  change: { groups: [changers], duties: [execute] }
+bundles:
+  - { name: in, roles: [reach], targets: all, rules: [{ name: all, verbs: [connect], effect: allow }] }
+  - { name: do, roles: [change], targets: all, rules: [{ name: all, verbs: [`+connects+`update], effect: allow }] }
+`, c).Analyse(nil))
+		if together := strings.Contains(got, "whoever is in group reachers and in group changers can do alone on"); together != want {
+			t.Errorf("with verbs %supdate:\n%s", connects, got)
+		}
+		if alone := strings.Contains(got, "alone: group changers (change)"); alone == want {
+			t.Errorf("with verbs %supdate:\n%s", connects, got)
+		}
+	}
+}
+
+// An emergency of which nobody would hear outside of a session is warned of.
+func TestUnheardEmergency(t *testing.T) {
+	for _, unheard := range []bool{true, false} {
+		c := world()
+		c.Unheard = unheard
+		_, problems := policy.New(config.ParsePolicy("demo.yaml", read(t, testdata+"demo.yaml")), c)
+		if got := strings.Contains(fmt.Sprint(problems), `who takes bundle "break-glass" in an emergency alarms nobody outside of a session`); got != unheard || problems.Err() != nil {
+			t.Errorf("unheard %v: %v", unheard, problems)
+		}
+	}
+}

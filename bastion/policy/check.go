@@ -653,6 +653,9 @@ func (k *checker) checkTerms(b Bundle, grants bool) {
 		k.shown(r.Reason)
 	}
 	if e := b.Emergency; e.set() {
+		if k.c.Unheard {
+			k.Warn(e.Pos, "who takes bundle %q in an emergency alarms nobody outside of a session: no channel is configured under notify", b.Name.Text)
+		}
 		switch {
 		case !e.For.set():
 			k.Add(e.Pos, "emergency does not say for how long; write for: 30m")

@@ -34,6 +34,8 @@ type Context struct {
 	// Groups are the groups that the provider is known to have. If there are any,
 	// groups on one side only are warned of.
 	Groups []string
+	// Unheard: the bastion has no channel by which people would hear of an emergency.
+	Unheard bool
 	// PseudonymKey makes pseudonyms; without it they are redacted whole.
 	PseudonymKey []byte
 }

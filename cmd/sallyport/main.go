@@ -19,8 +19,10 @@ const usage = `sallyport: a bastion that people reach with plain ssh
 
   sallyport demo  [--dir DIR] [--listen ADDR]    try it: a shop's database, people, a sign-in page
   sallyport serve [--config FILE]                run the bastion
-  sallyport check [--config FILE]                validate configuration and policy
-  sallyport check --explain WHO@TARGET TEXT      say what would happen, and which rule decides
+  sallyport check [--config FILE] [--json]       validate configuration and policy, and say what to look at
+  sallyport check --matrix [--csv|--json]        duties by role and target, as a table for auditors
+  sallyport check --explain WHO@TARGET TEXT [--groups G,...] [--granted BUNDLE,...]
+                                                 say what would happen, and which rule decides
   sallyport scan  TARGET [--config FILE] [--sample N] [--schema S] [--all]
                                                  propose labels for sensitive columns
   sallyport sign-in ADDRESS                      sign in at the demo's provider without a browser

@@ -146,6 +146,10 @@ func (c *testCompany) burns(t *testing.T, heard told) {
 	if alarm["who"] != "alice" || alarm["target"] != "shop-production" || alarm["reason"] != nil && strings.Contains(alarm["reason"].(string), "update") {
 		t.Errorf("the alarm: %v", alarm)
 	}
+	c.does(t, "axel", "notify", "", 0, `watch +[1-9]`)
+	c.does(t, "axel", "notify dead", "", 0, `everything was delivered`)
+	c.does(t, "axel", "notify retry 99", "", 3, `not found`)
+	c.does(t, "alice", "notify", "", 3, `duty to audit or to administer`)
 	// A second time is the same one: no longer, and nothing new.
 	if again := c.does(t, "alice", "break-glass shop-production --reason again", "", 0, ``); again != id {
 		t.Errorf("a second emergency, %s beside %s", again, id)

@@ -172,7 +172,7 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 	c := bastion.Config{
 		ID: id, Identity: v.Identity, Origin: v.Origin, Go: s.front.Go, Term: v.Term, Window: v.Window,
 		Targets: targets(s.config), Connectors: votes.connectors(s.connectors), Policy: s.policy, Approvals: votes,
-		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Now: time.Now,
+		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Outbox: s.notes, Now: time.Now,
 	}
 	if v.Forward != nil {
 		c.Native = v.Channel

@@ -69,6 +69,7 @@ func verbs() []verb {
 		{"tasks", "[list [--all]|show ID|runbooks|new [--runbook NAME] [--param NAME=VALUE]|edit ID|submit ID --reason WHY|run ID [--step NAME]|stop ID|retry ID STEP|skip ID STEP --reason WHY] [--json]",
 			"planned changes in steps: list them, show all that is known of one, write one (a file on standard input), have it reviewed, and execute it", tasks},
 		{"policy", "[show [N]|versions|diff|propose --reason WHY [--wait 10m]] [--json]", "read the policy; diff and propose take a whole policy file on standard input", policy},
+		{"notify", "[dead|retry NUMBER] [--json]", "how notifications fare; dead lists those that were given up, retry delivers one after all", notices},
 		{"login", "", "sign in again, for a target that wants a fresh sign-in", login},
 		{"act", "ROLE", "choose in which role to act until you sign in again, where you hold roles that nobody may hold together", act},
 		{"whoami", "[--json]", "who the bastion knows you as", whoami},
