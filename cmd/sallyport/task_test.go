@@ -112,7 +112,7 @@ func TestTask(t *testing.T) {
 		t.Fatalf("the migration did not run: %s", got)
 	}
 	c.does(t, "ben", "tasks run "+id, "", 3, `task 1 is done`)
-	c.does(t, "rita", "requests "+request, "", 0, `state +used`)
+	c.does(t, "rita", "requests "+request, "", 0, `has been used`)
 
 	// The auditor's page.
 	text := c.does(t, "axel", "tasks "+id, "", 0, `state +done`)
