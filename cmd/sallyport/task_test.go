@@ -72,10 +72,21 @@ func (c *testCompany) page(t *testing.T, who, id string) page {
 	return p
 }
 
-// A planned change, from its design to the auditor's page: nobody does two of it.
-func TestTask(t *testing.T) {
+// The examples and what may go wrong with them, in one company: signing in is what
+// takes the time.
+func TestTasks(t *testing.T) {
 	c := crew(t)
-	id := c.does(t, "alice", "tasks new", example(t, "migration.yaml"), 0, `task 1 is draft`)
+	for _, x := range []struct {
+		name string
+		test func(*testing.T, *testCompany)
+	}{{"migration", migrates}, {"correction", corrects}, {"failure", fails}, {"staged", stages}, {"access", reviewsAccess}, {"repeat", repeats}, {"screens", plansOnScreens}} {
+		t.Run(x.name, func(t *testing.T) { x.test(t, c) })
+	}
+}
+
+// A planned change, from its design to the auditor's page: nobody does two of it.
+func migrates(t *testing.T, c *testCompany) {
+	id := c.does(t, "alice", "tasks new", example(t, "migration.yaml"), 0, `task \d+ is draft`)
 	c.does(t, "ben", "tasks show "+id, "", 3, `not found, or not yours`) // a draft is its author's
 	c.does(t, "rita", "tasks new", example(t, "migration.yaml"), 3, `duty to design`)
 	c.does(t, "alice", "tasks run "+id, "", 3, `is draft, so nothing of it runs`)
@@ -102,16 +113,16 @@ func TestTask(t *testing.T) {
 	if c.asked("add column tier") > 0 {
 		t.Fatal("something ran")
 	}
-	c.does(t, "ben", "tasks run "+id+" --step staging", "", 0, `task 1 is running; next is step production`)
+	c.does(t, "ben", "tasks run "+id+" --step staging", "", 0, `task \d+ is running; next is step production`)
 	if got := c.query(t, "select count(*) from information_schema.columns where column_name = 'tier'"); !strings.Contains(got, "0") {
 		t.Fatalf("production was changed with staging: %s", got)
 	}
 	c.does(t, "ben", "tasks run "+id+" --step staging", "", 3, `is done already`)
-	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)ALTER TABLE.*UPDATE 10.*task 1 is done`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)ALTER TABLE.*UPDATE 10.*task \d+ is done`)
 	if got := c.query(t, "select count(*) from customers where tier = 'gold'"); !strings.Contains(got, "10") {
 		t.Fatalf("the migration did not run: %s", got)
 	}
-	c.does(t, "ben", "tasks run "+id, "", 3, `task 1 is done`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `task \d+ is done`)
 	c.does(t, "rita", "requests "+request, "", 0, `has been used`)
 
 	// The auditor's page.
@@ -145,8 +156,7 @@ func TestTask(t *testing.T) {
 }
 
 // A runbook: values are constants, whatever is in them, and an edit voids the votes.
-func TestTaskRunbook(t *testing.T) {
-	c := crew(t)
+func corrects(t *testing.T, c *testCompany) {
 	file := example(t, "correction.yaml")
 	for params, want := range map[string]string{
 		"":                              `parameter customer: it has no value`,
@@ -189,8 +199,7 @@ func TestTaskRunbook(t *testing.T) {
 
 // A failing step stops the task, and only people other than its author and executors
 // can have the rest go on without it.
-func TestTaskFails(t *testing.T) {
-	c := crew(t)
+func fails(t *testing.T, c *testCompany) {
 	file := `
 name: two things
 approvals: [{ role: reviewer }]
@@ -207,7 +216,7 @@ steps:
 `
 	id, request := c.submits(t, file, "")
 	c.does(t, "rita", "approve "+request, "", 0, `approved`)
-	c.does(t, "ben", "tasks run "+id, "", 1, `(?s)UPDATE 1.*division by zero.*task 1 is failed: statement 2 of step one`)
+	c.does(t, "ben", "tasks run "+id, "", 1, `(?s)UPDATE 1.*division by zero.*task \d+ is failed: statement 2 of step one`)
 	c.does(t, "ben", "tasks run "+id, "", 3, `is failed`)
 	c.does(t, "ben", "tasks run "+id+" --step two", "", 3, `is failed`)
 	if c.asked("set price = 3") > 0 || c.asked("set price = 4") > 0 {
@@ -216,9 +225,9 @@ steps:
 	skip := c.does(t, "ben", "tasks skip "+id+" one --reason it was wrong anyhow", "", 0, `needs 1 approval by a reviewer`)
 	c.does(t, "ben", "approve "+skip, "", 3, `own request`)
 	c.does(t, "ben", "tasks run "+id, "", 3, `is failed`)
-	c.does(t, "nora", "requests "+skip, "", 0, `(?s)skip step one of task 1.*statement 2: failed`)
+	c.does(t, "nora", "requests "+skip, "", 0, `(?s)skip step one of task \d+.*statement 2: failed`)
 	c.does(t, "nora", "approve "+skip, "", 0, `approved`)
-	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)UPDATE 1.*task 1 is done`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)UPDATE 1.*task \d+ is done`)
 	if c.asked("set price = 3") > 0 || c.asked("set price = 4") != 1 {
 		t.Fatal("what was skipped ran, or what was not did not")
 	}
@@ -242,8 +251,7 @@ steps:
 }
 
 // Staging comes before production, and production is for somebody else.
-func TestTaskStaged(t *testing.T) {
-	c := crew(t)
+func stages(t *testing.T, c *testCompany) {
 	id, request := c.submits(t, example(t, "staged.yaml"), "--param product=5 --param price=12.50")
 	c.does(t, "rita", "approve "+request, "", 0, ``)
 	c.does(t, "nora", "approve "+request, "", 0, `approved`)
@@ -266,4 +274,153 @@ func TestTaskStaged(t *testing.T) {
 	id = c.does(t, "alice", "tasks new", denied, 0, `draft`)
 	c.does(t, "alice", "tasks submit "+id+" --reason x", "", 3, `step roles, statement 1: refused by rule production/no-unbounded-writes`)
 	c.does(t, "alice", "tasks stop "+id, "", 0, `withdrawn`)
+}
+
+// A review of access changes nothing; that it was done, and by whom, is on the page. No
+// text of anybody's reaches a terminal as anything but text.
+func reviewsAccess(t *testing.T, c *testCompany) {
+	evil := "\x1b]0;evil\a\u202e"
+	id := c.does(t, "alice", "tasks new", example(t, "access.yaml"), 0, `is draft`)
+	c.does(t, "alice", "tasks stop "+id+" --reason "+evil, "", 0, `withdrawn`)
+	id = c.does(t, "alice", "tasks new", strings.Replace(example(t, "access.yaml"), "description: |\n", "description: |\n  \u202e\n", 1), 0, `is draft`)
+	c.does(t, "alice", "tasks submit "+id+" --reason quarter "+evil, "", 0, `review`)
+	request := c.page(t, "alice", id).request
+	c.does(t, "rita", "approve "+request+" --reason fine"+evil, "", 0, `approved`)
+	c.does(t, "ben", "tasks run "+id, "", 0, `(?s)rolname.*grantee.*task \d+ is done`)
+	for who, line := range map[string]string{"axel": "tasks " + id, "rita": "requests " + request, "ben": "tasks --all"} {
+		if out := c.does(t, who, line, "", 0, ``); strings.ContainsAny(out, "\x1b\a\u202e") {
+			t.Errorf("%s: %s: %q", who, line, out)
+		}
+	}
+	if p := c.page(t, "axel", id); p.State != task.Done || len(p.Progress) != 2 || p.Progress[1].By.Name != "ben" || p.Votes[0].Who.Name != "rita" {
+		t.Errorf("%+v", p.Task)
+	}
+}
+
+// What failed in a transaction left nothing, and is executed again as its plan says:
+// what was committed is not.
+func repeats(t *testing.T, c *testCompany) {
+	file := `
+name: once more
+approvals: [{ role: reviewer }]
+steps:
+  - name: one
+    target: shop-production
+    retry: 1
+    script: |
+      begin;
+      update products set price = price + 1000 where id = 11;
+      select 1 / count(*) from products where id = 11 and name = 'ready';
+      commit;
+`
+	price := func() string { return c.query(t, "select price > 1000 and price < 2000 from products where id = 11") }
+	id, request := c.submits(t, file, "")
+	c.does(t, "rita", "approve "+request, "", 0, ``)
+	c.does(t, "nora", "approve "+request, "", 0, ``)
+	c.does(t, "ben", "tasks run "+id, "", 1, `(?s)UPDATE 1.*division by zero`)
+	if got := price(); !strings.Contains(got, "f") {
+		t.Fatalf("something of what failed lasts: %s", got)
+	}
+	c.does(t, "ben", "tasks run "+id, "", 3, `is failed`)
+	c.query(t, "update products set name = 'ready' where id = 11")
+	c.does(t, "carol", "tasks retry "+id+" one", "", 0, `is running; next is step one`)
+	c.does(t, "carol", "tasks run "+id, "", 0, `(?s)UPDATE 1.*task \d+ is done`)
+	if got := price(); !strings.Contains(got, "t") {
+		t.Fatalf("it was not executed, or twice: %s", got)
+	}
+	if text := c.does(t, "axel", "tasks "+id, "", 0, `(?s)one +shop-production +repeated +ben.*one +shop-production +done +carol`); !strings.Contains(text, "to be repeated") {
+		t.Error(text)
+	}
+
+	// Without a transaction the first statement lasts, so it takes a vote.
+	id, request = c.submits(t, strings.NewReplacer("begin;", "", "commit;", "", "'ready'", "'never'").Replace(file), "")
+	c.does(t, "rita", "approve "+request, "", 0, ``)
+	c.does(t, "nora", "approve "+request, "", 0, ``)
+	c.does(t, "ben", "tasks run "+id, "", 1, `division by zero`)
+	c.does(t, "ben", "tasks retry "+id+" one", "", 3, `--reason`)
+	again := c.does(t, "ben", "tasks retry "+id+" one --reason it does no harm", "", 0, `asks to repeat step one`)
+	c.does(t, "nora", "requests "+again, "", 0, `may last, and would be executed again`)
+	c.does(t, "ben", "tasks run "+id, "", 3, `is failed`)
+}
+
+// confirms types a number digit by digit: what comes at once counts as pasted.
+func (p *person) confirms(number string) {
+	for i := range number {
+		p.types(number[i : i+1])
+		p.sees(`then enter: ` + number[:i+1])
+	}
+	p.types("\r")
+}
+
+// The same by the screens: alice designs it of a runbook, rita approves it, ben starts
+// it, axel finds who did what and replays it.
+func plansOnScreens(t *testing.T, c *testCompany) {
+	alice := c.sits(t, "alice", 80, 24)
+	alice.sees(`shop-production`)
+	alice.types("t")
+	alice.sees(`Open tasks`)
+	alice.types("n")
+	alice.sees(`customer data correction, 3 parameters`)
+	alice.types("\x1b[B\r")
+	alice.sees(`the customer's number`)
+	alice.types("12\r")
+	alice.sees(`> city`)
+	alice.types("Lyon\r")
+	alice.sees(`‹ AT ›`)
+	alice.types("\x1b[D\r")
+	id := alice.sees(`task (\d+) is a draft`)[1]
+	alice.types("s")
+	alice.sees(`Why\?`)
+	alice.types("moved house\r")
+	request := alice.sees(`request (\d+) asks for 1 approval`)[1]
+	alice.types("g")
+	alice.sees(`the task is review`)
+
+	rita := c.sits(t, "rita", 80, 24)
+	rita.sees(`waits? for you`)
+	rita.types("t")
+	rita.sees(`customer data`)
+	rita.types("\r")
+	rita.sees(`v opens the request`)
+	rita.types("v")
+	rita.sees(`y approve`)
+	rita.types("y")
+	rita.sees(`Type the request's number`)
+	rita.confirms(request)
+	rita.sees(`approved`)
+
+	ben := c.sits(t, "ben", 80, 24)
+	ben.sees(`shop-production`)
+	ben.types("t")
+	ben.sees(`correct on shop-prod`)
+	ben.types("\r")
+	ben.sees(`g starts it`)
+	ben.types("g")
+	ben.sees(`Type the task's number`)
+	ben.confirms(id)
+	ben.sees(`✓ 2 done`)
+	ben.sees(`task ` + id + ` is done`)
+	if got := c.query(t, "select city || country from customers where id = 12"); !strings.Contains(got, "LyonSE") {
+		t.Fatalf("the correction: %s", got)
+	}
+
+	axel := c.sits(t, "axel", 80, 24)
+	axel.sees(`policy`)
+	axel.types("t")
+	axel.sees(`Open tasks`)
+	axel.types("\t")
+	axel.sees(`All tasks`)
+	axel.types("\r")
+	axel.sees(`designed by alice`)
+	axel.types("r")
+	axel.sees(`(?s)Whose part.*> alice, .*rita, .*ben, `)
+	axel.types("\x1b[B\x1b[B")
+	axel.sees(`> ben, `)
+	axel.types("\r")
+	axel.sees(`playing|0:00`)
+	axel.sees(`correct: began`)
+	for _, p := range []*person{alice, rita, ben, axel} {
+		p.types("\x03")
+		p.leaves()
+	}
 }
