@@ -3,7 +3,7 @@ GO ?= go
 BIN := bin/sallyport
 PACKAGES := ./...
 
-.PHONY: demo test build check bench fuzz deps clean
+.PHONY: demo test build check bench compat fuzz deps clean
 
 demo: build ## run the main job with embedded defaults; Ctrl-C stops it
 	@$(BIN) demo $(DEMO)
@@ -26,6 +26,9 @@ bench: deps ## ratios against OpenSSH and psql in the same run
 	$(GO) test -run '^$$' -bench . -benchmem ./bastion/... ./connectors/... ./recordings/... ./tui/...
 	$(MAKE) build
 	$(GO) run ./cmd/bench
+
+compat: build ## the tests of pgx and of node's pg, directly and through the bastion: make compat COMPAT=-only=compat/pgx
+	$(GO) run ./cmd/bench $(or $(COMPAT),-only=compat)
 
 fuzz: ## each fuzz target for a while: make fuzz FUZZTIME=10m
 	@.ci/fuzz $(or $(FUZZTIME),20s)
