@@ -56,7 +56,7 @@ func (l *Ledger) Submit(ctx context.Context, s *bastion.Session, id uint64, reas
 	}
 	q := approval.TaskQuestion{
 		Who: p.who, Origin: p.origin, Session: p.session, Task: t.ID, Target: targets(plan), Verb: "task",
-		Summary: fmt.Sprintf("task %d: %s (%d steps)", t.ID, t.Plan.Name, len(plan.Steps)),
+		Summary: fmt.Sprintf("task %d: %s (%s)", t.ID, t.Plan.Name, steps(len(plan.Steps))),
 		Text:    text, Recorded: recorded, Digest: digest, Actions: asked.actions,
 		Needs: needs, OtherTeam: asked.otherTeam, Within: plan.Within, Lasts: plan.Lasts, Reason: reason,
 	}
@@ -74,6 +74,13 @@ func (l *Ledger) Submit(ctx context.Context, s *bastion.Session, id uint64, reas
 		return err
 	})
 	return t, err
+}
+
+func steps(n int) string {
+	if n == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", n)
 }
 
 // targets names the targets of a plan, each once.
