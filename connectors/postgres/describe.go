@@ -112,6 +112,9 @@ func origin(snapshot *catalog.Snapshot, decided []mask.Column, r *lineage.Readin
 		}
 		return unreadable
 	}
+	if numbers := [...]string{"last_value", "log_cnt", "is_called"}; rel.Kind == catalog.Sequence && int(column) <= len(numbers) {
+		return rel.FullName() + "." + numbers[column-1] // it has no columns of its own
+	}
 	for j := range rel.Columns {
 		k := &rel.Columns[j]
 		if k.Number != column {

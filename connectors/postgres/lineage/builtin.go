@@ -24,7 +24,8 @@ encode enum_first enum_last enum_range erf erfc every exp extract factorial fami
 format_type gamma gcd gen_random_uuid generate_series generate_subscripts get_bit get_byte get_current_ts_config
 getdatabaseencoding has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege
 has_function_privilege has_language_privilege has_parameter_privilege has_schema_privilege has_sequence_privilege
-has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege height host hostmask icu_unicode_version
+has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege hashbpchar hashchar hashfloat8 hashint2
+hashint4 hashint8 hash_numeric hashoid hashtext hashtextextended height host hostmask icu_unicode_version
 inet_client_addr inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port initcap int2 int4
 int4multirange int4range int8 int8multirange int8range interval is_normalized isclosed isempty isfinite isopen json_agg
 json_agg_strict json_array json_array_elements json_array_elements_text json_array_length json_arrayagg json_build_array
@@ -150,7 +151,6 @@ var structure = func() map[string]bool {
 // statements, and options that can be passwords.
 var guarded = map[string]string{
 	"pg_catalog.pg_stat_activity":  "query",
-	"pg_catalog.pg_attribute":      "attmissingval", // of the rows that were there before the column
 	"pg_catalog.pg_foreign_server": "srvoptions",
 	"pg_catalog.pg_foreign_table":  "ftoptions",
 	"pg_catalog.pg_user_mapping":   "umoptions",
@@ -162,7 +162,9 @@ var guarded = map[string]string{
 // server's work: no structure, and no values of tables either.
 var counting = func() map[string]bool {
 	m := map[string]bool{}
-	for n := range set(`pg_locks pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter
+	for n := range set(`pg_locks pg_replication_slots pg_sequences pg_stat_replication pg_stat_replication_slots
+		pg_stat_subscription pg_stat_subscription_stats pg_stat_progress_copy pg_stat_progress_basebackup pg_stat_recovery_prefetch
+		pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter
 		pg_stat_checkpointer pg_stat_database pg_stat_database_conflicts pg_stat_gssapi pg_stat_io
 		pg_stat_progress_analyze pg_stat_progress_cluster pg_stat_progress_create_index pg_stat_progress_vacuum
 		pg_stat_slru pg_stat_ssl pg_stat_sys_indexes pg_stat_sys_tables pg_stat_user_functions pg_stat_user_indexes

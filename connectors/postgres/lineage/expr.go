@@ -42,7 +42,9 @@ var (
 	fieldsOf = map[string]string{
 		"json_each": "key value", "json_each_text": "key value", "jsonb_each": "key value", "jsonb_each_text": "key value",
 		"pg_timezone_names": "name abbrev utc_offset is_dst", "pg_get_keywords": "word catcode barelabel catdesc baredesc",
-		"aclexplode": "grantor grantee privilege_type is_grantable",
+		"aclexplode": "grantor grantee privilege_type is_grantable", "pg_partition_tree": "relid parentrelid isleaf level",
+		"pg_options_to_table": "option_name option_value", "pg_input_error_info": "message detail hint sql_error_code",
+		"pg_identify_object": "type schema name identity", "pg_sequence_parameters": "start_value minimum_value maximum_value increment cycle_option cache_size data_type",
 	}
 	// sequences names functions whose results are numbers of sequences.
 	sequences = set(`nextval currval lastval setval`)
