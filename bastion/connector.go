@@ -76,6 +76,10 @@ type Value struct {
 // take it back, so that the target is as it was. A connection is made for one trial.
 type Trier interface {
 	Conn
+	// Adopt gives the connection the settings of an operation that another session
+	// asked for, as far as anybody may choose them. What is read afterwards tells how
+	// far that went.
+	Adopt(ctx context.Context, settings string) error
 	// Look returns the text of an operation that reads what trying the one of a text
 	// would show of the target, so that policy can say whether the one who looks may
 	// read it; empty if there is nothing to show. An error says, in words for people,

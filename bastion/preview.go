@@ -201,6 +201,9 @@ func (s *Session) try(ctx context.Context, who Identity, t Target, tr Trial) (p 
 		return p, m, notTried("", fmt.Sprintf("operations on targets of kind %q cannot be tried", t.Kind))
 	}
 	// What is tried is what was asked for, as it would be read and decided now.
+	if err := trier.Adopt(ctx, r.Settings); err != nil {
+		return p, m, err
+	}
 	op, err := s.readFor(ctx, conn, t, r.Text, tr.Params)
 	if err != nil {
 		return p, m, err

@@ -31,6 +31,8 @@ func (c trier) Dial(ctx context.Context, p *bastion.Permit) (bastion.Conn, error
 	return tryConn{inner.(conn), c}, nil
 }
 
+func (c tryConn) Adopt(context.Context, string) error { return nil }
+
 func (c tryConn) Look(context.Context, string) (string, error) { return c.of.look() }
 
 func (c tryConn) Try(_ context.Context, p *bastion.Permit, before, after *bastion.Sink) (bastion.Preview, error) {

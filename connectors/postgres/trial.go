@@ -29,6 +29,49 @@ const (
 	sampled = 20_000
 )
 
+// Adopt implements [bastion.Trier]: the search path and how dates and times are read
+// and written, which clients choose for themselves.
+func (c *Conn) Adopt(ctx context.Context, settings string) error {
+	if c.main.IsClosed() {
+		return errClosed
+	}
+	for _, s := range chosen(settings) {
+		set := c.main.ExecParams(ctx, "SELECT pg_catalog.set_config($1, $2, false)", [][]byte{[]byte(s[0]), []byte(s[1])}, nil, nil, nil).Read()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !isServerError(set.Err) && set.Err != nil {
+			return errClosed
+		}
+	}
+	if err := c.look(ctx); err != nil {
+		return unread(ctx, err)
+	}
+	return nil
+}
+
+// chosen takes from the settings of an intent, as sessionQuery and looked write them,
+// the names and values of those that a new session may be given.
+func chosen(settings string) [][2]string {
+	var out [][2]string
+	if _, rest, ok := strings.Cut(settings, " search_path="); ok {
+		if i := strings.LastIndex(rest, " schemas="); i >= 0 {
+			out = append(out, [2]string{"search_path", rest[:i]})
+		}
+	}
+	for _, name := range []string{"datestyle", "intervalstyle", "timezone"} {
+		i := strings.LastIndex(settings, " "+name+"='")
+		if i < 0 {
+			continue
+		}
+		rest := settings[i+len(name)+3:]
+		if end := strings.IndexByte(rest, '\''); end >= 0 { // none of their values holds a quote
+			out = append(out, [2]string{name, rest[:end]})
+		}
+	}
+	return out
+}
+
 // Look implements [bastion.Trier].
 func (c *Conn) Look(ctx context.Context, text string) (string, error) {
 	t, _, err := c.trial(ctx, text)
@@ -302,8 +345,13 @@ func (a *attempt) old(ctx context.Context) [][][]byte {
 	if rel == nil || rel.Kind != catalog.Table && rel.Kind != catalog.Partitioned || len(a.rows) == 0 {
 		return nil
 	}
+	names := []string{"datestyle", "intervalstyle", "timezone", "extra_float_digits", "bytea_output"}
+	written, err := one(ctx, a.c.main, "SELECT pg_catalog.current_setting('"+strings.Join(names, "'), pg_catalog.current_setting('")+"')")
+	if err != nil {
+		return nil
+	}
 	var old [][][]byte
-	err := a.c.source.with(ctx, func(c *pgconn.PgConn) (err error) {
+	err = a.c.source.with(ctx, func(c *pgconn.PgConn) (err error) {
 		old = nil
 		if err := run(ctx, c, "BEGIN READ ONLY"); err != nil {
 			return err
@@ -312,18 +360,23 @@ func (a *attempt) old(ctx context.Context) [][][]byte {
 		if err := run(ctx, c, fmt.Sprintf("SET LOCAL statement_timeout = %d", beforeTime.Milliseconds())); err != nil {
 			return err
 		}
+		for i, name := range names { // so that what is the same is written the same
+			if err := c.ExecParams(ctx, "SELECT pg_catalog.set_config($1, $2, true)", [][]byte{[]byte(name), []byte(written[i])}, nil, nil, nil).Read().Err; err != nil {
+				return err
+			}
+		}
 		key, err := a.key(ctx, c, rel)
 		if err != nil || len(key) == 0 {
 			return err
 		}
-		var names, where []string
+		var columns, where []string
 		for _, f := range a.fields {
-			names = append(names, quote(f.Name))
+			columns = append(columns, quote(f.Name))
 		}
 		for i, k := range key {
 			where = append(where, quote(a.fields[k].Name)+" = $"+strconv.Itoa(i+1))
 		}
-		query := "SELECT " + strings.Join(names, ", ") + " FROM " + quote(rel.Schema) + "." + quote(rel.Name) + " WHERE " + strings.Join(where, " AND ")
+		query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quote(rel.Schema) + "." + quote(rel.Name) + " WHERE " + strings.Join(where, " AND ")
 		for _, row := range a.rows {
 			values := make([][]byte, len(key))
 			for i, k := range key {

@@ -33,7 +33,7 @@ func trialSetup(setup connectortest.Setup) (connectortest.Setup, *connectortest.
 	setup.Approvals = waiting
 	setup.Decide = func(op bastion.Operation) bastion.Effect {
 		switch op.Intent().Verb {
-		case bastion.Connect, "select", "setting":
+		case bastion.Connect, "select", "setting", "setting-meaning":
 			return bastion.Allow
 		}
 		return bastion.Ask
@@ -278,17 +278,29 @@ func TestTryRefuses(t *testing.T) {
 	}
 }
 
-// The session that asks may mean something else by its names than the one that looks.
+// The session that asks may mean something else by its texts than one that has just
+// begun. It is tried as that session means it, or not at all.
 func TestTryMeansTheSame(t *testing.T) {
 	y := tryOn(t, "trial_means")
-	if _, err := y.asks.Do(t.Context(), "SET timezone = 'Asia/Tokyo'"); err != nil {
+	if _, err := server.Query(t.Context(), "trial_means", `CREATE SCHEMA "Other, one"; CREATE TABLE "Other, one".customers (id int PRIMARY KEY, born timestamptz);
+		INSERT INTO "Other, one".customers VALUES (7, '2026-01-01 00:00+00'); GRANT ALL ON SCHEMA "Other, one" TO `+server.App().User+`;
+		GRANT ALL ON "Other, one".customers TO `+server.App().User); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := y.try(t.Context(), "UPDATE orders SET placed_at = '2026-01-01 00:00' WHERE id = 1"); err == nil || !strings.Contains(err.Error(), "settings of its own") {
+	for _, text := range []string{"SET timezone = 'Asia/Tokyo'", "SET datestyle = 'German'", `SET search_path = "Other, one", public`} {
+		if _, err := y.asks.Do(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := y.try(t.Context(), "UPDATE customers SET born = '01.02.2026 00:00' WHERE id = 7")
+	if err != nil || sampled(p.Before) != "7|01.01.2026 09:00:00 JST" || sampled(p.After) != "7|01.02.2026 00:00:00 JST" {
+		t.Errorf("%s, %s: %+v, %v", sampled(p.Before), sampled(p.After), p, err)
+	}
+	if _, err := y.asks.Do(t.Context(), "SET transform_null_equals = on"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := y.try(t.Context(), "UPDATE customers SET born = NULL WHERE born = NULL"); err == nil || !strings.Contains(err.Error(), "settings of its own") {
 		t.Errorf("%+v, %v", p, err)
-	}
-	if _, err := y.asks.Do(t.Context(), "SET timezone = 'UTC'"); err != nil {
-		t.Fatal(err)
 	}
 }
 
