@@ -285,6 +285,106 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A trial is for those who still decide, of an operation that waits, and with who asked
+// as they are now.
+func TestTrial(t *testing.T) {
+	teamed := func(p bastion.Identity, team string) bastion.Identity {
+		p.Groups = append(slices.Clone(p.Groups), team)
+		return p
+	}
+	alice, rita, pia := teamed(alice, "team-a"), teamed(rita, "team-a"), teamed(pia, "team-b")
+	bot := bastion.Identity{Issuer: "sallyport", Subject: "ci", Kind: bastion.Service, Name: "ci", Owner: rita.ID(), Groups: []string{"deployer"}}
+	second := person("alice-too", "reviewer")
+	second.Email = alice.Email
+	w := newWorld(t, alice, rita, omar, pia, axel, ben, bot, second)
+	secret := bastion.Plan(production, "alter role x password 'hunter2'", bastion.Intent{Verb: "grant", Actions: []bastion.Action{{Verb: "grant"}}, Record: "alter role x password '****'"})
+	q := ask(alice, secret, need(2, "reviewer"))
+	q.Decision.Try = true
+	r := w.file(q)
+	if !r.Try {
+		t.Error("what policy said of trials is forgotten")
+	}
+	granted := w.access(want(alice, "writer"))
+	w.approves(pia, granted.ID)
+	w.Service = w.service(w.clock) // a restart forgets nothing
+	for _, c := range []struct {
+		who  bastion.Identity
+		id   uint64
+		says string
+	}{
+		{rita, r.ID, ""},
+		{pia, r.ID, ""},
+		{alice, r.ID, "does not wait for your vote"},
+		{second, r.ID, "does not wait for your vote"},
+		{axel, r.ID, "does not wait for your vote"},
+		{omar, r.ID, "not found"},
+		{bastion.Identity{}, r.ID, "not found"},
+		{rita, 77, "not found"},
+		{rita, w.file(ask(bot, plan("update one"), need(1, "reviewer"))).ID, "does not wait for your vote"}, // she answers for it
+		{rita, w.access(want(ben, "writer")).ID, "only an operation can be tried"},
+	} {
+		tr, err := w.Trial(t.Context(), c.who, c.id)
+		switch {
+		case c.says != "":
+			refused(t, err, c.says)
+		case err != nil:
+			t.Errorf("%s: %v", c.who.Name, err)
+		case tr.Request.Text != secret.Text() || tr.Recorded != secret.Recorded() || !tr.Asker.Equal(alice) || len(tr.Asker.Grants) != 1:
+			t.Errorf("%s: %+v", c.who.Name, tr)
+		}
+	}
+	other := ask(alice, plan("update other"), need(1, "reviewer"))
+	other.Decision.OtherTeam = true
+	elsewhere := w.file(other)
+	_, err := w.Trial(t.Context(), rita, elsewhere.ID)
+	refused(t, err, "does not wait for your vote")
+	if _, err := w.Trial(t.Context(), pia, elsewhere.ID); err != nil {
+		t.Error(err)
+	}
+	w.approves(rita, r.ID)
+	_, err = w.Trial(t.Context(), rita, r.ID)
+	refused(t, err, "does not wait for your vote")
+	if _, err = w.vote(pia, r.ID, bastion.VoteDeny); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Trial(t.Context(), pia, r.ID)
+	refused(t, err, "was denied")
+	late := w.file(ask(alice, plan("update late"), need(1, "reviewer")))
+	w.forget(alice)
+	_, err = w.Trial(t.Context(), rita, late.ID)
+	refused(t, err, "may not come in any more")
+	w.pass(time.Hour)
+	_, err = w.Trial(t.Context(), rita, late.ID)
+	refused(t, err, "has expired")
+}
+
+// Who took something back, and why, is kept with it.
+func TestEnds(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	given := w.access(want(alice, "writer"))
+	w.approves(rita, given.ID)
+	if _, err := w.Revoke(t.Context(), bastion.Ballot{Request: given.ID, Reason: "the change is over", Who: rita}); err != nil {
+		t.Fatal(err)
+	}
+	back := w.file(ask(alice, plan(number(1)), need(1, "reviewer")))
+	if _, err := w.Withdraw(t.Context(), alice, back.ID); err != nil {
+		t.Fatal(err)
+	}
+	unused := w.file(ask(alice, plan(number(2)), need(1, "reviewer")))
+	w.approves(rita, unused.ID)
+	w.pass(3 * time.Hour)
+	for id, says := range map[uint64]string{
+		given.ID:  "was revoked by rita: the change is over; ask again if it is still needed",
+		back.ID:   "was withdrawn by alice; ask again if it is still needed",
+		unused.ID: "was approved, but counts no more: it was approved, and its time is over; ask again",
+	} {
+		r, err := w.Request(t.Context(), alice, id)
+		if err != nil || !strings.HasSuffix(r.End(), says) {
+			t.Errorf("%q, %v; want %q", r.End(), err, says)
+		}
+	}
+}
+
 // What leaves the bastion names nothing but what and who, and nothing that a
 // terminal would obey.
 func TestNotes(t *testing.T) {
