@@ -18,19 +18,21 @@ type run struct {
 	stop  func(error) // ends it; the error is for the person
 }
 
-// runsNow notes that an operation runs. The function that it returns notes the end.
-func (s *Session) runsNow(r *run) (ended func()) {
+// begin notes that an operation runs, until over does.
+func (s *Session) begin(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.runs == nil {
 		s.runs = map[*run]struct{}{}
 	}
 	s.runs[r] = struct{}{}
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.runs, r)
-	}
+}
+
+// over notes that an operation has ended.
+func (s *Session) over(r *run) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.runs, r)
 }
 
 // Recheck looks whether what the session has open and what runs in it is still

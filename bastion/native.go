@@ -19,6 +19,7 @@ type Native struct {
 	target Target
 	proxy  Proxy
 	note   *note
+	stop   func(error) // ends the session
 
 	stream Stream // nil until Open
 	end    io.Writer
@@ -48,7 +49,7 @@ func (s *Session) Forward(ctx context.Context, target string, port uint32) error
 		return err
 	}
 	script := &transcript{write: s.noted}
-	n := &Native{s: s, target: t, proxy: proxy, note: &note{to: script}, end: s.c.Native}
+	n := &Native{s: s, target: t, proxy: proxy, note: &note{to: script}, stop: s.Fail, end: s.c.Native}
 	err = proxy.Serve(ctx, &client{s.c.Native, s.ctx, script}, n)
 	if ferr := script.flush(); err == nil {
 		err = ferr
@@ -182,8 +183,10 @@ var ErrPatience = errors.New("nobody approved this within the client's statement
 
 // Flight is an operation on its way to the target.
 type Flight struct {
-	n    *Native
-	op   Operation
+	n *Native
+	admitted
+	run  run
+	note note
 	lane Lane
 
 	mu   sync.Mutex
@@ -215,24 +218,25 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 		n.note.ended(err, 0)
 		return nil, err
 	}
-	a.sink.note, a.sink.lends = &note{to: n.note.to}, true
-	n.note.asked(a.op, a.op.recordedParams(a.decision.Mask))
-	f := &Flight{n: n, op: a.op}
+	f := &Flight{n: n, admitted: a, note: note{to: n.note.to}}
+	f.sink.note, f.sink.lends = &f.note, true
+	f.note.asked(f.op, f.op.recordedParams(f.decision.Mask))
 	// What is on its way cannot be taken out of it: the connection has to go.
-	ended := n.s.runsNow(&run{op: &f.op, asked: a.decision.Effect == Ask, stop: n.s.Fail})
-	f.lane, err = n.stream.Lane(n.s.permit(a.op, ForDo, Secret{}), a.sink, func(err error) {
+	f.run = run{op: &f.op, asked: f.decision.Effect == Ask, stop: n.stop}
+	n.s.begin(&f.run)
+	f.lane, err = n.stream.Lane(n.s.permit(&f.op, ForDo, Secret{}), f.sink, func(err error) {
 		if f.land() {
-			ended()
-			err = n.s.finish(ctx, a, err)
-			a.sink.note.ended(err, n.s.Now().Sub(a.began))
+			n.s.over(&f.run)
+			err = n.s.finish(ctx, &f.admitted, err)
+			f.note.ended(err, n.s.Now().Sub(f.began))
 			job.Done(err)
 		}
 	})
 	if err != nil {
 		if f.land() { // it was decided, and ends here
-			ended()
-			err = n.s.finish(ctx, a, err)
-			a.sink.note.ended(err, 0)
+			n.s.over(&f.run)
+			err = n.s.finish(ctx, &f.admitted, err)
+			f.note.ended(err, 0)
 		}
 		return nil, err
 	}
@@ -265,8 +269,8 @@ func (n *Native) Prepare(ctx context.Context, op Operation, job Job) (*Flight, e
 		return nil, err
 	}
 	sink := &Sink{rules: d.Mask, outputs: op.intent.Outputs, show: job.Show}
-	f := &Flight{n: n, op: op}
-	f.lane, err = n.stream.Lane(n.s.permit(op, ForPrepare, Secret{}), sink, func(err error) {
+	f := &Flight{n: n, admitted: admitted{op: op}}
+	f.lane, err = n.stream.Lane(n.s.permit(&f.op, ForPrepare, Secret{}), sink, func(err error) {
 		if f.land() {
 			job.Done(clean(err, d.Mask))
 		}

@@ -26,7 +26,7 @@ var ErrPermit = errors.New("internal error: no permit for this operation")
 // Permit is proof that policy decided, that the decision is recorded and that
 // those who had to approve did. Only [Session] makes one. It can be used once.
 type Permit struct {
-	op      Operation
+	op      *Operation
 	purpose Purpose
 	secret  Secret
 	label   string
@@ -44,10 +44,10 @@ func (p *Permit) Purpose() Purpose {
 
 // Use takes the operation out of the permit, for one purpose, once.
 func (p *Permit) Use(purpose Purpose) (Operation, error) {
-	if p == nil || purpose == 0 || p.purpose != purpose || p.op.session == nil || !p.used.CompareAndSwap(false, true) {
+	if p == nil || purpose == 0 || p.purpose != purpose || p.op == nil || p.op.session == nil || !p.used.CompareAndSwap(false, true) {
 		return Operation{}, ErrPermit
 	}
-	return p.op, nil
+	return *p.op, nil
 }
 
 // Secret is the target's credential, in a permit for dialing.

@@ -191,7 +191,7 @@ func (s *Session) try(ctx context.Context, who Identity, t Target, tr Trial) (p 
 	if err != nil {
 		return p, m, fmt.Errorf("the credential of %s cannot be fetched; tell whoever runs the bastion", t.Name)
 	}
-	conn, err := c.Dial(ctx, s.permit(connecting, ForDial, secret))
+	conn, err := c.Dial(ctx, s.permit(&connecting, ForDial, secret))
 	if err != nil {
 		return p, m, err
 	}
@@ -213,7 +213,7 @@ func (s *Session) try(ctx context.Context, who Identity, t Target, tr Trial) (p 
 	}
 	d := s.c.Policy.Decide(tr.Asker, op)
 	if d.Estimate {
-		estimate, err := conn.Preview(ctx, s.permit(op, ForPreview, Secret{}))
+		estimate, err := conn.Preview(ctx, s.permit(&op, ForPreview, Secret{}))
 		if err != nil {
 			return p, m, err
 		}
@@ -243,7 +243,7 @@ func (s *Session) try(ctx context.Context, who Identity, t Target, tr Trial) (p 
 	if cause := context.Cause(ctx); cause != nil {
 		return p, m, cause
 	}
-	p, err = trier.Try(ctx, s.permit(op, ForTry, Secret{}), before, after)
+	p, err = trier.Try(ctx, s.permit(&op, ForTry, Secret{}), before, after)
 	p.Tried, p.At = true, s.c.Now()
 	if unseen != "" {
 		p.Caveats = append([]string{"No rows are shown, because you could not read them yourself: " + unseen + "."}, p.Caveats...)

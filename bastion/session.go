@@ -64,6 +64,7 @@ type Session struct {
 	c        Config
 	terminal *Terminal
 	started  time.Time
+	whoID    string          // of the identity, which never is another
 	ctx      context.Context // ends with the session; its cause says why
 	end      context.CancelCauseFunc
 
@@ -99,7 +100,7 @@ func NewSession(ctx context.Context, c Config) (*Session, error) {
 		c.Identities == nil || c.Secrets == nil || c.Recorder == nil || c.Archive == nil || c.Now == nil {
 		return nil, errors.New("internal error: a session needs an identity, a channel, policy, approvals, secrets, a recorder and a clock")
 	}
-	s := &Session{c: c, who: c.Identity, links: map[string]*link{}, started: c.Now(), warnings: make(chan string, 1)}
+	s := &Session{c: c, who: c.Identity, whoID: c.Identity.ID(), links: map[string]*link{}, started: c.Now(), warnings: make(chan string, 1)}
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	s.terminal = newTerminal(c.Channel, c.Term, c.Window, s.output, s.resize)
 	if err := s.record(Event{Kind: EventStart, Origin: &c.Origin}); err != nil {
@@ -585,14 +586,15 @@ func (s *Session) Run(ctx context.Context, op Operation, job Job) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := s.runsNow(&run{op: &a.op, asked: a.decision.Effect == Ask, stop: cancel})
-	err = t.conn.Do(ctx, s.permit(a.op, ForDo, Secret{}), job.In, a.sink)
-	ended()
+	now := &run{op: &a.op, asked: a.decision.Effect == Ask, stop: cancel}
+	s.begin(now)
+	err = t.conn.Do(ctx, s.permit(&a.op, ForDo, Secret{}), job.In, a.sink)
+	s.over(now)
 	if stopped, ok := errors.AsType[*DeniedError](context.Cause(ctx)); ok && err != nil {
 		err = stopped // and not what the target says of being told to stop
 	}
 	s.lose(op.target.Name, t.link, err)
-	return s.finish(ctx, a, err)
+	return s.finish(ctx, &a, err)
 }
 
 // admitted is an operation that may run now.
@@ -725,7 +727,7 @@ func (s *Session) estimate(ctx context.Context, op Operation) Preview {
 	if err != nil {
 		return unknown
 	}
-	p, err := l.conn.Preview(ctx, s.permit(op, ForPreview, Secret{}))
+	p, err := l.conn.Preview(ctx, s.permit(&op, ForPreview, Secret{}))
 	var te *TargetError
 	switch {
 	case errors.As(err, &te): // it would probably fail, which both sides should know
@@ -756,7 +758,7 @@ func (s *Session) reread(ctx context.Context, op Operation) (Operation, error) {
 	return again, nil
 }
 
-func (s *Session) permit(op Operation, purpose Purpose, secret Secret) *Permit {
+func (s *Session) permit(op *Operation, purpose Purpose, secret Secret) *Permit {
 	p := &Permit{op: op, purpose: purpose, secret: secret}
 	if purpose == ForDial {
 		p.person = s.Who().ID()
@@ -793,11 +795,11 @@ func (s *Session) dial(ctx context.Context, a admitted, connect func(context.Con
 	a.sink = nil // connecting shows nothing
 	secret, err := s.c.Secrets.Secret(ctx, a.op.target)
 	if err != nil {
-		return s.finish(ctx, a, fmt.Errorf("the credential of %s cannot be fetched; tell whoever runs the bastion", name))
+		return s.finish(ctx, &a, fmt.Errorf("the credential of %s cannot be fetched; tell whoever runs the bastion", name))
 	}
-	conn, err := connect(ctx, s.permit(a.op, ForDial, secret))
+	conn, err := connect(ctx, s.permit(&a.op, ForDial, secret))
 	if err != nil {
-		return s.finish(ctx, a, err)
+		return s.finish(ctx, &a, err)
 	}
 	l := &link{target: a.op.target, conn: conn, busy: make(chan struct{}, 1)}
 	if a.decision.Effect == Ask && a.decision.Holds > 0 {
@@ -819,7 +821,7 @@ func (s *Session) dial(ctx context.Context, a admitted, connect func(context.Con
 	if closed {
 		return ErrEnded
 	}
-	return s.finish(ctx, a, nil)
+	return s.finish(ctx, &a, nil)
 }
 
 // lose forgets a connection that the target's error says is lost.
@@ -850,7 +852,7 @@ func (s *Session) link(target string) (*link, Target, error) {
 }
 
 // finish records how an operation ended, and takes target data out of its error.
-func (s *Session) finish(ctx context.Context, a admitted, err error) error {
+func (s *Session) finish(ctx context.Context, a *admitted, err error) error {
 	e := s.event(EventResult, a.op)
 	e.Text, e.Rule, e.Request, e.Took = "", a.decision.Rule, a.request, s.c.Now().Sub(a.began)
 	if a.sink != nil {
@@ -898,8 +900,10 @@ func (s *Session) event(k EventKind, op Operation) Event {
 
 // record writes an event. If it cannot, the session ends.
 func (s *Session) record(e Event) error {
-	who := s.Who()
-	e.At, e.Session, e.Who, e.Name = s.c.Now(), s.c.ID, who.ID(), who.Name
+	s.mu.Lock()
+	name := s.who.Name
+	s.mu.Unlock()
+	e.At, e.Session, e.Who, e.Name = s.c.Now(), s.c.ID, s.whoID, name
 	e.Offset = e.At.Sub(s.started)
 	return s.recorded(s.c.Recorder.Event(e))
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -68,6 +69,22 @@ func (st *statement) portal(results []byte) []field {
 	return out
 }
 
+// described reads a RowDescription, unless it is what was said of the statement before.
+func (l *lane) described(body []byte) ([]field, error) {
+	if l.of == nil || len(body) > maxSaid {
+		return fields(body)
+	}
+	last := &l.of.last
+	if last.fields != nil && bytes.Equal(last.said, body) {
+		return last.fields, nil
+	}
+	fields, err := fields(body)
+	if err == nil {
+		*last = announced{said: bytes.Clone(body), fields: fields}
+	}
+	return fields, err
+}
+
 // columns announces the columns of a lane's answer.
 func (s *stream) columns(l *lane, fields []field) error {
 	var snapshot *catalog.Snapshot
@@ -77,6 +94,14 @@ func (s *stream) columns(l *lane, fields []field) error {
 	s.mu.Lock()
 	doubt := l.doubt
 	s.mu.Unlock()
+	l.shown, l.width = true, len(fields)
+	outputs := l.op.Outputs()
+	var last *announced
+	if !doubt && l.of != nil && same(l.of.last.fields, fields) {
+		if last = &l.of.last; last.columns != nil && last.names == snapshot && last.reading == l.reading && same(last.outputs, outputs) {
+			return l.sink.Columns(last.columns)
+		}
+	}
 	out := make([]bastion.Column, len(fields))
 	for i := range fields {
 		f := &fields[i]
@@ -84,11 +109,18 @@ func (s *stream) columns(l *lane, fields []field) error {
 		if doubt {
 			out[i].Source = unreadable
 		} else {
-			out[i].Source = origin(snapshot, l.op.Outputs(), l.reading, i, len(fields), f.table, f.column)
+			out[i].Source = origin(snapshot, outputs, l.reading, i, len(fields), f.table, f.column)
 		}
 	}
-	l.shown, l.width = true, len(fields)
+	if last != nil {
+		last.names, last.reading, last.outputs, last.columns = snapshot, l.reading, outputs, out
+	}
 	return l.sink.Columns(out)
+}
+
+// same reports whether two slices are one, and not just alike.
+func same[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // origin is what the target says of a column's source: it can only add to what was

@@ -75,7 +75,9 @@ func (s *stream) listen(r *wire.Reader) error {
 		default:
 			var body []byte
 			if typ, body, err = r.Next(); err == nil {
-				err = s.answer(typ, body, s.head())
+				e := s.head()
+				err = s.answer(typ, body, e)
+				s.past(e)
 			}
 		}
 		if err != nil {
@@ -383,9 +385,12 @@ func (s *stream) described(typ byte, body []byte, e *expected) error {
 		}
 		return s.to(e.lane).Signal(typ, 0)
 	case 'T':
-		fields, err := fields(body)
-		if err != nil || e.lane == nil {
+		if e.lane == nil {
 			return errProtocol
+		}
+		fields, err := e.lane.described(body)
+		if err != nil {
+			return err
 		}
 		if e.stmt != nil {
 			s.mu.Lock()

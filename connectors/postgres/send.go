@@ -134,7 +134,7 @@ func (s *stream) send(message any, lanes []*lane) error {
 		s.close(m)
 		return nil
 	case syncMessage:
-		s.post(wire.Append(s.out, 'S'), &expected{kind: 'S'})
+		s.post(wire.Append(s.out, 'S'), s.due(expected{kind: 'S'}))
 		return nil
 	case quietMessage:
 		return s.quiet(context.Background())
@@ -319,7 +319,7 @@ func (s *stream) query(m queryMessage, lanes []*lane) error {
 		s.going(l)
 		s.copiesIn(l)
 	}
-	e := &expected{kind: 'Q', lanes: slices.Clone(lanes), theirs: outcomes{m.statement}, ends: m.portal, refused: m.refused}
+	e := s.due(expected{kind: 'Q', lanes: slices.Clone(lanes), theirs: outcomes{m.statement}, ends: m.portal, refused: m.refused})
 	if s.names.holds("") {
 		e.name = s.names.set("", nil)
 	}
@@ -414,7 +414,7 @@ func (s *stream) parse(m parseMessage, lanes []*lane) error {
 	s.mu.Unlock()
 	b, at := wire.Begin(s.out, 'P')
 	b = wire.String(wire.String(b, m.name), st.text)
-	s.post(wire.End(append(b, m.types...), at), &expected{kind: 'P', lane: l, name: s.names.set(m.name, st), theirs: outcomes{m.theirs}})
+	s.post(wire.End(append(b, m.types...), at), s.due(expected{kind: 'P', lane: l, name: s.names.set(m.name, st), theirs: outcomes{m.theirs}}))
 	return nil
 }
 
@@ -459,7 +459,7 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	b, at := wire.Begin(s.out, 'B')
 	b = wire.String(wire.String(b, m.portal), m.statement)
 	b = append(b, paramValues(params)...)
-	s.post(wire.End(append(b, m.results...), at), &expected{kind: 'B', lane: l, portal: s.portals.set(m.portal, p), theirs: outcomes{m.theirs}})
+	s.post(wire.End(append(b, m.results...), at), s.due(expected{kind: 'B', lane: l, portal: s.portals.set(m.portal, p), theirs: outcomes{m.theirs}}))
 	return nil
 }
 
@@ -481,7 +481,7 @@ func (s *stream) describe(m describeMessage, lanes []*lane) error {
 	if err != nil {
 		return err
 	}
-	e := &expected{kind: 'D', lane: l}
+	e := s.due(expected{kind: 'D', lane: l})
 	if m.kind == 'S' {
 		if e.stmt, err = certain(s, &s.names, m.name); err != nil {
 			return err
@@ -614,7 +614,7 @@ func (s *stream) execute(m executeMessage, lanes []*lane) error {
 		s.mu.Unlock()
 	}
 	b, at := wire.Begin(s.out, 'E')
-	s.post(wire.End(binary.BigEndian.AppendUint32(wire.String(b, m.portal), m.rows), at), &expected{kind: 'E', lane: l})
+	s.post(wire.End(binary.BigEndian.AppendUint32(wire.String(b, m.portal), m.rows), at), s.due(expected{kind: 'E', lane: l}))
 	return nil
 }
 

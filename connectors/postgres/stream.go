@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
+	"github.com/sallyport/sallyport/connectors/postgres/catalog"
 	"github.com/sallyport/sallyport/connectors/postgres/lineage"
 	"github.com/sallyport/sallyport/connectors/postgres/wire"
 )
@@ -41,6 +43,7 @@ type stream struct {
 
 	mu      sync.Mutex // guards what follows
 	queue   []*expected
+	spare   []*expected // of use again
 	owed    int         // bytes of texts and parameters that stand in the queue
 	until   func() bool // what the sender waits for; nil if it does not
 	changed chan struct{}
@@ -79,6 +82,19 @@ type statement struct {
 	lane   *lane   // by which it was prepared or described; nil if there is none yet
 	known  bool    // the target said what the columns are
 	fields []field // the columns, in text format; nil if there are none
+
+	last announced // the listener's alone
+}
+
+// announced is what was last said of the columns of a statement's answers. It is made
+// once, as long as nothing has changed that it was made from.
+type announced struct {
+	said    []byte // RowDescription
+	fields  []field
+	names   *catalog.Snapshot
+	reading *lineage.Reading
+	outputs []mask.Column
+	columns []bastion.Column
 }
 
 // portal is a statement with its parameters.
@@ -136,6 +152,42 @@ type expected struct {
 	// refused is called when a message fails that stands for one that was refused.
 	refused func()
 	owes    int
+}
+
+// maxSpare is how many answers are kept for use again, and maxSaid the longest
+// RowDescription, in bytes.
+const (
+	maxSpare = 16
+	maxSaid  = 4 << 10
+)
+
+// due makes an answer that is to come.
+func (s *stream) due(v expected) *expected {
+	s.mu.Lock()
+	var e *expected
+	if n := len(s.spare); n > 0 {
+		e, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		e = new(expected)
+	}
+	s.mu.Unlock()
+	*e = v
+	return e
+}
+
+// past lets an answer be used again, if it has come. Only the listener calls it, which
+// knew it as the head.
+func (s *stream) past(e *expected) {
+	if e == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > 0 && s.queue[0] == e || len(s.spare) == maxSpare {
+		return
+	}
+	*e = expected{}
+	s.spare = append(s.spare, e)
 }
 
 // question is one of the bastion's own to the target.
