@@ -334,8 +334,13 @@ func (c *client) leave(err error) error {
 
 // serve handles messages until the client leaves.
 func (c *client) serve() error {
+	busy := false // with what has arrived
 	for {
 		if !c.in.Ready() {
+			if busy {
+				c.slow.Stop()
+				busy = false
+			}
 			c.pauses++
 			if err := c.n.Send(finishMessage{}); err != nil {
 				return c.told(err)
@@ -353,9 +358,11 @@ func (c *client) serve() error {
 		} else {
 			var body []byte
 			if typ, body, err = c.in.Next(); err == nil {
-				c.slow.Reset(patience)
+				if !busy {
+					c.slow.Reset(patience)
+					busy = true
+				}
 				err = c.message(typ, body)
-				c.slow.Stop()
 			}
 		}
 		if errors.Is(err, wire.ErrTooLong) {

@@ -76,7 +76,8 @@ func (c *client) standing(name string) (*prepared, error) {
 // renames says what an operation does to the names of prepared statements once it has
 // run; nil if nothing.
 func (c *client) renames(op bastion.Operation) func() {
-	if !slices.ContainsFunc(op.Intent().Actions, func(a bastion.Action) bool { return a.Verb == lineage.Prepare || a.Verb == lineage.SettingMeaning }) {
+	var few [8]bastion.Action
+	if !slices.ContainsFunc(op.AppendActions(few[:0]), func(a bastion.Action) bool { return a.Verb == lineage.Prepare || a.Verb == lineage.SettingMeaning }) {
 		return nil
 	}
 	r, err := lineage.NewReader(nil).Read(op.Text(), lineage.Session{})
