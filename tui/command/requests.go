@@ -91,16 +91,16 @@ func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 	for _, a := range r.Actions {
 		actions = append(actions, strings.TrimSpace(string(a.Verb)+" "+a.Resource))
 	}
-	state := string(r.State)
+	ended := ""
 	if !r.State.Open() {
-		state = r.End()
+		ended = r.End()
 	}
 	known := r.Preview.Lines()
 	if r.Verb == bastion.Connect || r.Kind != bastion.KindOperation && r.Kind != "" {
 		known = nil
 	}
 	rows := [][]string{
-		{"state", state},
+		{"state", string(r.State)}, {"ended", ended},
 		{"who", fmt.Sprintf("%s <%s> (%s)", r.Who.Name, r.Who.Email, r.Who.Kind)},
 		{"from", r.Origin.Address + ", key " + r.Origin.Key},
 		{"kind", string(r.Kind)}, {"target", r.Target}, {"access", accessLine(r)}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
