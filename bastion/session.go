@@ -392,6 +392,9 @@ type Job struct {
 	// Reason asks the person why, when approval is needed. If it is nil, Run
 	// returns an error that wraps ErrReason.
 	Reason func(context.Context, Decision, Preview) (string, error)
+	// Sent is called right before the operation goes to its target: until then nothing
+	// of it ran, and from then on some of it may have. It may be nil.
+	Sent func()
 	// Waiting is told of the request each time it changes. It may be nil.
 	Waiting func(Request)
 	// Done hears how the operation ended, after its answer. Only native clients,
@@ -588,12 +591,15 @@ func (s *Session) Run(ctx context.Context, op Operation, job Job) error {
 	defer cancel(nil)
 	now := &run{op: &a.op, asked: a.decision.Effect == Ask, stop: cancel}
 	s.begin(now)
+	if job.Sent != nil {
+		job.Sent()
+	}
 	err = t.conn.Do(ctx, s.permit(&a.op, ForDo, Secret{}), job.In, a.sink)
 	s.over(now)
+	s.lose(op.target.Name, t.link, err)
 	if stopped, ok := errors.AsType[*DeniedError](context.Cause(ctx)); ok && err != nil {
 		err = stopped // and not what the target says of being told to stop
 	}
-	s.lose(op.target.Name, t.link, err)
 	return s.finish(ctx, &a, err)
 }
 

@@ -734,6 +734,60 @@ func TestLostConnection(t *testing.T) {
 	}
 }
 
+// A session aside has connections of its own: it neither finds nor leaves anything on
+// the other's. It is recorded with it, and cannot outlive it.
+func TestAside(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	if _, err := w.run(s, "select one"); err != nil {
+		t.Fatal(err)
+	}
+	var kept *bastion.Session
+	var op bastion.Operation
+	err := s.Aside(func(a *bastion.Session) (err error) {
+		kept = a
+		if a.ID() != s.ID() || !a.Who().Equal(s.Who()) || a.Terminal() != s.Terminal() {
+			t.Error("another person, terminal or recording")
+		}
+		if _, err := a.Parse(t.Context(), "db", "select two"); err == nil {
+			t.Error("it found a connection")
+		}
+		if _, err := w.run(a, "select two"); err != nil {
+			return err
+		}
+		op, err = a.Parse(t.Context(), "db", "select three")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context(), op, bastion.Job{Show: func(bastion.Frame) error { return nil }}); !errors.Is(err, bastion.ErrPermit) {
+		t.Errorf("an operation of another session runs: %v", err)
+	}
+	if _, err := w.run(kept, "select late"); err == nil {
+		t.Error("it runs after it was left")
+	}
+	if _, err := w.run(s, "select four"); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(w.happened(), "dial"); n != 3 { // one of them too late, and closed at once
+		t.Errorf("%d connections: %s", n, w.happened())
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = s.Aside(func(a *bastion.Session) error { panic("fault") })
+	}()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Aside(func(a *bastion.Session) error { _, err := w.run(a, "select five"); return err }); err == nil {
+		t.Error("something runs after the session")
+	}
+	if w.did("do:select five") || w.did("do:select late") {
+		t.Error(w.happened())
+	}
+}
+
 // One target's connection serves one session; two targets over one session are
 // two connections with two decisions.
 func TestTwoTargetsTwoDecisions(t *testing.T) {

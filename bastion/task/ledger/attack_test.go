@@ -140,6 +140,33 @@ func TestExecutorRevokedInBetween(t *testing.T) {
 	}
 }
 
+// What ends a statement that is already at the target is the same as what refuses one
+// before: but then nobody knows whether it ran, and it is not repeated by itself.
+func TestRevokedWhileAtTheTarget(t *testing.T) {
+	for name, end := range map[string]func(*desk, *bastion.Session){
+		"the sign-in ended": func(_ *desk, s *bastion.Session) { s.Fail(fmt.Errorf("looked again: %w", bastion.ErrExpired)) },
+		"policy denies it": func(d *desk, s *bastion.Session) {
+			d.denied = func(bastion.Identity) bool { return true }
+			s.Recheck(t.Context())
+		},
+	} {
+		d := newDesk(t)
+		x := d.approved(retry("write a", 5))
+		err := d.as(ben, func(s *bastion.Session) error {
+			d.during = func(string) error { end(d, s); return errors.New("cancelled") }
+			_, err := d.ledger.Run(t.Context(), s, x.ID, "", watching())
+			return err
+		})
+		d.refused(err, "")
+		d.denied = nil
+		d.stands(x.ID, task.Stopped, "nobody knows whether statement 1")
+		if p := d.see(x.ID).Progress[0]; p.Undone || p.Results[0].Outcome != task.Unknowable {
+			t.Errorf("%s: %+v", name, p)
+		}
+		d.refused(d.repeat(ben, x.ID), "takes a vote")
+	}
+}
+
 // Second accounts and services of somebody's count as the person.
 func TestOtherAccounts(t *testing.T) {
 	d := newDesk(t)

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,12 +41,24 @@ var (
 	axel  = person("axel", "auditor")
 )
 
+// fails reports whether the target refuses a statement when it comes for the first time
+// to one bastion: of some tasks it is the first statement of step two, which may be
+// repeated.
+func fails(text string) bool {
+	return strings.HasSuffix(text, "3.2.1") || strings.HasSuffix(text, "7.2.1")
+}
+
 // child takes over what an earlier child left, and then makes, submits, approves and
-// executes tasks until it is killed. It says each thing only after it was told that it
-// is done; of a statement, that it is at the target.
+// executes tasks until it is killed, and repeats steps that failed. It says each thing
+// only after it was told that it is done; of a statement, that it is at the target.
 func child(dir string) error {
+	seen := map[string]bool{}
 	w, err := newWorld(dir, func(text string) error {
 		fmt.Println("sent", text)
+		if fails(text) && !seen[text] {
+			seen[text] = true
+			return &bastion.TargetError{Code: "40P01", Summary: "deadlock"}
+		}
 		return nil
 	}, alice, rita, ben, axel)
 	if err != nil {
@@ -73,6 +86,15 @@ func child(dir string) error {
 			}
 			fmt.Println("approved", t.ID)
 		}
+		if i := slices.IndexFunc(t.Progress, func(p task.Progress) bool { return p.State == task.StepFailed }); i >= 0 && t.Repeats(i) {
+			if err := as(ben, func(s *bastion.Session) error {
+				_, err := w.ledger.Repeat(ctx, s, t.ID, t.Plan.Steps[i].Name, "")
+				return err
+			}); err != nil {
+				return err
+			}
+			fmt.Println("repeated", t.ID)
+		}
 		return as(ben, func(s *bastion.Session) error {
 			t, err := w.ledger.Run(ctx, s, t.ID, "", task.Watch{Job: bastion.Job{Show: func(bastion.Frame) error { return nil }}})
 			if err == nil {
@@ -86,13 +108,16 @@ func child(dir string) error {
 		return err
 	}
 	for _, t := range old {
+		if i := slices.IndexFunc(t.Progress, func(p task.Progress) bool { return p.State == task.StepFailed }); t.State == task.Failed && !t.Repeats(i) {
+			continue // it failed for a second bastion, too
+		}
 		if t.State == task.Stopped {
 			if err := forward(t); err == nil {
 				return errors.New("a task that was stopped went on")
 			}
 			continue
 		}
-		if err := forward(t); err != nil {
+		if err := forward(t); err != nil && !(fails(t.Plan.Steps[1].Statements[0].Text) && strings.Contains(err.Error(), "deadlock")) {
 			return fmt.Errorf("going on with task %d, %s: %w", t.ID, t.State, err)
 		}
 	}
@@ -105,7 +130,16 @@ func child(dir string) error {
 		if err := as(alice, func(s *bastion.Session) (err error) { t, err = w.ledger.New(ctx, s, b, nil); return err }); err != nil {
 			return err
 		}
-		if err := forward(t); err != nil {
+		err = forward(t)
+		if fails(t.Plan.Steps[1].Statements[0].Text) {
+			if err == nil {
+				return errors.New("a statement failed, and the task did not")
+			}
+			if err = as(axel, func(s *bastion.Session) (err error) { t, err = w.ledger.Task(ctx, s, t.ID); return err }); err == nil {
+				err = forward(t)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -163,11 +197,7 @@ func TestKilled(t *testing.T) {
 // checkKilled compares the store with what the children told.
 func checkKilled(t *testing.T, dir string, sent map[string]int, told map[string]bool) (stopped int) {
 	t.Helper()
-	for text, n := range sent {
-		if n > 1 {
-			t.Errorf("%s was sent %d times", text, n)
-		}
-	}
+	repeated := 0
 	w, err := newWorld(dir, func(string) error { return nil }, alice, rita, ben, axel)
 	if err != nil {
 		t.Fatal(err)
@@ -200,12 +230,24 @@ func checkKilled(t *testing.T, dir string, sent map[string]int, told map[string]
 	for _, x := range all {
 		writes := 0
 		for i, p := range x.Progress {
+			repeated += len(p.Earlier)
+			for _, st := range x.Plan.Steps[i].Statements {
+				if n := sent[st.Text]; n > 1+len(p.Earlier) {
+					t.Errorf("%s was sent %d times, and repeated %d times", st.Text, n, len(p.Earlier))
+				}
+			}
+			if len(p.Earlier) > x.Plan.Steps[i].Retry {
+				t.Errorf("task %d: a step was repeated %d times", x.ID, len(p.Earlier))
+			}
+			for _, a := range p.Earlier {
+				writes += len(a.Results)
+			}
 			for j, r := range p.Results {
 				st := x.Plan.Steps[i].Statements[j]
 				if r.Outcome == task.Began {
 					t.Errorf("task %d: a statement is on its way for ever", x.ID)
 				}
-				if r.Outcome == task.Succeeded && sent[st.Text] != 1 && told[fmt.Sprint("done ", x.ID)] {
+				if r.Outcome == task.Succeeded && sent[st.Text] != 1+len(p.Earlier) && told[fmt.Sprint("done ", x.ID)] {
 					t.Errorf("task %d: %s succeeded and was sent %d times", x.ID, st.Text, sent[st.Text])
 				}
 				if st.Verb == "write" {
@@ -223,7 +265,7 @@ func checkKilled(t *testing.T, dir string, sent map[string]int, told map[string]
 		}
 		if x.State == task.Stopped {
 			stopped++
-			if !strings.Contains(x.Why, "the bastion died") {
+			if !strings.Contains(x.Why, "the bastion died") && !strings.Contains(x.Why, "deadlock") {
 				t.Errorf("task %d stopped: %s", x.ID, x.Why)
 			}
 		}
@@ -233,5 +275,6 @@ func checkKilled(t *testing.T, dir string, sent map[string]int, told map[string]
 			}
 		}
 	}
+	t.Logf("%d tasks stopped in the middle, %d steps were repeated", stopped, repeated)
 	return stopped
 }

@@ -240,7 +240,7 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task,
 	}
 	answer := capture{show: w.Job.Show, verifies: st.Verifies()}
 	job := w.Job
-	job.Show = answer.frame
+	job.Show, job.Sent = answer.frame, func() { answer.sent = true }
 	err = s.Run(l.c.Approvals.InTask(ctx, claim), op, job)
 	r := answer.result(err, st)
 	if t, err = l.finish(t, p, action{act: finish, step: i, statement: j, result: r}, err); w.Ended != nil {
@@ -385,6 +385,7 @@ func (l *Ledger) reread(ctx context.Context, s *bastion.Session, p task.Plan, ta
 type capture struct {
 	show     func(bastion.Frame) error
 	verifies bool
+	sent     bool // the target may have it
 	masked   bool
 	tag      string
 	affected int64
@@ -425,13 +426,15 @@ func (c *capture) frame(f bastion.Frame) error {
 func (c *capture) result(err error, st task.Statement) task.Result {
 	r := task.Result{Outcome: task.Succeeded, Tag: c.tag, Rows: max(c.rows, c.affected)}
 	var (
-		target  *bastion.TargetError
-		denied  *bastion.DeniedError
-		stale   *bastion.StaleError
-		not     *bastion.NotApprovedError
-		unread  *bastion.ParseError
-		refusal = errors.As(err, &denied) || errors.As(err, &stale) || errors.As(err, &not) || errors.As(err, &unread) ||
-			errors.Is(err, bastion.ErrExpired) || errors.Is(err, bastion.ErrPermit) || errors.Is(err, approval.ErrNotCovered)
+		target *bastion.TargetError
+		denied *bastion.DeniedError
+		stale  *bastion.StaleError
+		not    *bastion.NotApprovedError
+		unread *bastion.ParseError
+		// The same errors end what runs, when what allowed it ends.
+		refusal = !c.sent && (errors.As(err, &denied) || errors.As(err, &stale) || errors.As(err, &not) ||
+			errors.Is(err, bastion.ErrExpired) || errors.Is(err, approval.ErrNotCovered)) ||
+			errors.As(err, &unread) || errors.Is(err, bastion.ErrPermit)
 	)
 	switch {
 	case err == nil && st.Verifies() && !c.answer.Equal(st.Expect):
