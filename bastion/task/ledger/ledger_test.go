@@ -186,7 +186,7 @@ func TestApprovalTakenBackWhileRunning(t *testing.T) {
 	d := newDesk(t)
 	x := d.approved(one("write a; write b"))
 	d.during = func(string) error { return d.vote(nora, x.Request, bastion.VoteDeny) }
-	d.refused(d.run(ben, x.ID), "the approval is over")
+	d.refused(d.run(ben, x.ID), "request 1") // was denied
 	d.stands(x.ID, task.Stopped, "the approval is over")
 	d.didSend("write a")
 	d.refused(d.run(carol, x.ID), "is stopped")
