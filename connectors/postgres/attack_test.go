@@ -293,6 +293,7 @@ type grounds struct {
 	net            [2]*dragnet
 	words          [2]*dragnet // of letters alone: in recordings, times and digests look like the rest
 	tried, refused int
+	doors          []string          // by which the attempt of the moment is made, too
 	failed         int               // though filters were approved
 	pair           [2]string         // databases for attempts that change something, if any
 	behind         [2]*pgconn.PgConn // a connection of the superuser to each
@@ -321,9 +322,17 @@ func (g *grounds) walk(all []attempt) {
 		readers[i] = console(g.t, g.setup(s.database+"_read", false))
 		askers[i] = console(g.t, g.setup(s.database+"_read", true))
 	}
-	for _, a := range all {
+	drivers := map[string][2]visitor{}
+	for i, a := range all {
 		g.tried++
+		g.doors = doorsOf(i)
 		if a.reads() && !a.own() {
+			for _, door := range g.doors {
+				if _, ok := drivers[door]; !ok {
+					drivers[door] = [2]visitor{wired(g.t, g.setup(g.twins[0].database+"_read", false), door), wired(g.t, g.setup(g.twins[1].database+"_read", false), door)}
+				}
+				g.try(g.t, a, "reading", drivers[door])
+			}
 			g.try(g.t, a, "reading", readers)
 			g.try(g.t, a, "preview", askers)
 			if strings.Contains(a.steps[0], "generate_series") {
@@ -370,6 +379,9 @@ func (g *grounds) apart(a attempt) {
 				b.steps = append(b.steps, "DEALLOCATE ALL", "CLOSE ALL")
 			}
 			g.try(t, b, "in a transaction", who)
+			for _, door := range g.doors {
+				g.try(t, b, "in a transaction, "+door, [2]visitor{wired(t, g.setup(g.pair[0], false), door), wired(t, g.setup(g.pair[1], false), door)})
+			}
 		}
 		g.try(t, a, "as it is", who)
 	})
