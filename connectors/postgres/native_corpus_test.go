@@ -81,6 +81,13 @@ func wired(t testing.TB, setup connectortest.Setup, door string) visitor {
 	return visitor{run: run, kept: func() string { return l.Recorded() + l.Transcript() }, offered: func() []byte { return nil }}
 }
 
+func visitorsOf(by map[string]visitor, doors []string) (all []visitor) {
+	for _, door := range doors {
+		all = append(all, by[door])
+	}
+	return all
+}
+
 // received is all that a client gets until the server is ready, in words.
 func received(f *pgproto3.Frontend, types *pgtype.Map, door string) ([]byte, error) {
 	var b bytes.Buffer
