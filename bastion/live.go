@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 // What follows looks after what a session does while it does it: time passes, access
@@ -15,7 +17,26 @@ import (
 type run struct {
 	op    *Operation
 	asked bool        // others approved exactly this
+	mask  mask.Rules  // by which its answer is shown
 	stop  func(error) // ends it; the error is for the person
+}
+
+// stands reports whether a decision of now lets the operation go on as it began: it is
+// allowed still, or others approved exactly it, and what it shows would be shown so.
+func (r *run) stands(d Decision) bool {
+	if !d.Estimate && d.Effect != Allow && !(d.Effect == Ask && r.asked) {
+		return false
+	}
+	if d.Mask.HidesNothing() {
+		return true
+	}
+	return !r.mask.HidesNothing() && (r.mask.Detects() || !d.Mask.Detects()) &&
+		!slices.ContainsFunc(r.op.Outputs(), func(c mask.Column) bool { return d.Mask.Kind(c) != r.mask.Kind(c) })
+}
+
+// stopped says why an operation does not go on.
+func stopped(d Decision) error {
+	return &DeniedError{Rule: d.Rule, Reason: "what allowed this ended while it ran, so it was stopped", Next: "ask for it again"}
 }
 
 // begin notes that an operation runs, until over does.
@@ -38,7 +59,8 @@ func (s *Session) over(r *run) {
 // Recheck looks whether what the session has open and what runs in it is still
 // allowed, now that time has passed: access may have ended or been revoked, a role may
 // be gone, policy may say something else. A connection that is not allowed any more
-// ends the session; an operation is stopped, unless others approved exactly it. ends
+// ends the session; an operation is stopped, unless others approved exactly it, and so
+// is one whose answer would be hidden more by now. ends
 // is when the first access ends that a connection lives by, zero if none does.
 func (s *Session) Recheck(ctx context.Context) (ends time.Time) {
 	open, runs := s.live()
@@ -81,8 +103,8 @@ func (s *Session) Recheck(ctx context.Context) (ends time.Time) {
 		}
 	}
 	for _, r := range runs {
-		if d := s.c.Policy.Decide(who, *r.op); !d.Estimate && d.Effect != Allow && !(d.Effect == Ask && r.asked) {
-			r.stop(&DeniedError{Rule: d.Rule, Reason: "what allowed this ended while it ran, so it was stopped", Next: "ask for it again"})
+		if d := s.c.Policy.Decide(who, *r.op); !r.stands(d) {
+			r.stop(stopped(d))
 		}
 	}
 	return ends

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/mask"
 )
 
 // While a statement runs, what allowed it ends: it is stopped, and says why. What
 // others approved exactly goes on, and so does what is still allowed.
 func TestRevokedWhileRunning(t *testing.T) {
+	const hidden bastion.Effect = 50 // what is shown may be shown no more
 	for _, c := range []struct {
 		name    string
 		asked   bool
@@ -25,6 +27,8 @@ func TestRevokedWhileRunning(t *testing.T) {
 		{"approved, and still asked for", true, bastion.Ask, false},
 		{"approved, and denied now", true, bastion.Deny, true},
 		{"an effect that nobody knows", true, 99, true},
+		{"allowed, and hidden", false, hidden, true},
+		{"approved, and hidden", true, hidden, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -41,6 +45,10 @@ func TestRevokedWhileRunning(t *testing.T) {
 				w.decide = func(i bastion.Identity, op bastion.Operation) bastion.Decision {
 					d := before(i, op)
 					d.Effect, d.Rule = c.after, "now"
+					if c.after == hidden { // the name too, from now on
+						d = before(i, op)
+						d.Rule, d.Mask = "now", mask.Rules{}
+					}
 					return d
 				}
 				s.Recheck(t.Context())

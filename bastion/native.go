@@ -185,7 +185,7 @@ var ErrPatience = errors.New("nobody approved this within the client's statement
 type Flight struct {
 	n *Native
 	admitted
-	run  run
+	run  run // of one that was begun
 	note note
 	lane Lane
 
@@ -222,7 +222,7 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 	f.sink.note, f.sink.lends = &f.note, true
 	f.note.asked(f.op, f.op.recordedParams(f.decision.Mask))
 	// What is on its way cannot be taken out of it: the connection has to go.
-	f.run = run{op: &f.op, asked: f.decision.Effect == Ask, stop: n.stop}
+	f.run = run{op: &f.op, asked: f.decision.Effect == Ask, mask: f.decision.Mask, stop: n.stop}
 	n.s.begin(&f.run)
 	f.lane, err = n.stream.Lane(n.s.permit(&f.op, ForDo, Secret{}), f.sink, func(err error) {
 		if f.land() {
@@ -322,12 +322,11 @@ func (n *Native) Again(ctx context.Context, f *Flight) error {
 		return err
 	}
 	d := n.s.c.Policy.Decide(who, f.op)
-	if d.Effect != Deny || d.Estimate {
+	if f.run.op != nil && f.run.stands(d) {
 		return nil
 	}
-	_, _, _, err = n.s.decide(ctx, f.op) // recorded
-	if err == nil {
-		err = ErrPermit
+	if _, _, _, err = n.s.decide(ctx, f.op); err == nil { // recorded
+		err = stopped(d)
 	}
 	return err
 }

@@ -589,7 +589,7 @@ func (s *Session) Run(ctx context.Context, op Operation, job Job) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	now := &run{op: &a.op, asked: a.decision.Effect == Ask, stop: cancel}
+	now := &run{op: &a.op, asked: a.decision.Effect == Ask, mask: a.decision.Mask, stop: cancel}
 	s.begin(now)
 	if job.Sent != nil {
 		job.Sent()

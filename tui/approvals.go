@@ -245,7 +245,7 @@ func (s *approvals) View(w, h int) string {
 // requestCells are the cells of a request's row.
 func requestCells(r bastion.Request, now time.Time) []string {
 	state, ends, what := string(r.State), "–", r.Summary
-	if r.State.Open() {
+	if r.State.Open() && !r.Expires.IsZero() {
 		ends = short(r.Expires.Sub(now))
 	}
 	if r.State == bastion.Pending {

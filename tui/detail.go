@@ -530,6 +530,8 @@ func (s *detail) lines(w int) []string {
 	}
 	state := string(r.State)
 	switch {
+	case r.State == bastion.Pending && r.Expires.IsZero(): // a review
+		state = "waiting, " + progress(r) + ", until somebody does it"
 	case r.State == bastion.Pending && now.Before(r.Expires):
 		state = "waiting, " + progress(r) + ", ends in " + left(r.Expires.Sub(now))
 	case r.State == bastion.Approved && now.Before(r.Expires):

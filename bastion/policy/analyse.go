@@ -209,15 +209,21 @@ func (a *analyst) bypasses() {
 		s := &a.p.separations[i]
 		for b := range a.p.roles {
 			for c := range a.p.roles {
-				if !s.roles.has(b) || s.roles.has(c) || !a.substitutes(c, b) {
+				if !s.roles.has(b) || s.roles.has(c) {
 					continue
 				}
 				instead := slices.Clone(s.roles)
 				instead.clear(b)
 				instead.set(c)
-				if a.p.conflict(instead) == nil {
+				if a.p.conflict(instead) != nil {
+					continue
+				}
+				if a.substitutes(c, b) {
 					a.Warn(s.pos, "separation %q can be got around with %s: role %s can do all that role %s can; name it in a separation, too",
 						s.name, roleList(a.p.names(instead)), a.p.roles[c].Name, a.p.roles[b].Name)
+				} else if shared := a.shared(c, b); shared != "" {
+					a.Warn(s.pos, "separation %q can be got around in part with %s: role %s %s, as role %s does; name it in a separation, too",
+						s.name, roleList(a.p.names(instead)), a.p.roles[c].Name, shared, a.p.roles[b].Name)
 				}
 			}
 		}
@@ -294,6 +300,26 @@ func (a *analyst) substitutes(c, b int) bool {
 	}
 	return y.duties.within(x.duties) && y.bundles.within(x.bundles) && y.approves.within(x.approves) &&
 		(y.bundles.any() || y.approves.any() || y.duties.any())
+}
+
+// shared says what a role does for which another one is kept apart, though not all of
+// it: deciding the same, or looking at everybody's doings.
+func (a *analyst) shared(c, b int) string {
+	x, y := &a.bears[c], &a.bears[b]
+	var what []string
+	if both := x.approves.meet(y.approves); both.any() {
+		var asked []string
+		for i := range a.asked {
+			if both.has(i) {
+				asked = append(asked, a.asked[i].what)
+			}
+		}
+		what = append(what, "decides "+listed(asked))
+	}
+	if audits := slices.Index(bastion.Duties(), bastion.Audit); x.duties.has(audits) && y.duties.has(audits) {
+		what = append(what, "audits")
+	}
+	return strings.Join(what, " and ")
 }
 
 // within reports whether all of a set is in another one of the same size.

@@ -312,3 +312,38 @@ func TestUnheardEmergency(t *testing.T) {
 		}
 	}
 }
+
+// A role that does only a part of what a separated one does still gets around the
+// separation in that part: by deciding the same, or by the duty to audit.
+func TestAnalyseBypassInPart(t *testing.T) {
+	c := world()
+	c.Groups = nil
+	for name, x := range map[string]struct{ roles, separation, want string }{
+		"decides some of it": {"lead: { groups: [leads], duties: [approve] }", "{ name: apart, roles: [dev, boss] }",
+			`separation "apart" can be got around in part with roles dev and lead: role lead decides rule write/one, as role boss does`},
+		"decides all of it": {"lead: { groups: [leads], duties: [approve] }\n  unused: { groups: [u], duties: [execute] }", "{ name: apart, roles: [unused, lead] }",
+			`separation "apart" can be got around with roles boss and unused: role boss can do all that role lead can`},
+		"audits": {"lead: { groups: [leads], duties: [approve] }\n  auditor: { groups: [a], duties: [audit] }\n  peeper: { groups: [p], duties: [audit, execute] }", "{ name: apart, roles: [dev, peeper] }",
+			`separation "apart" can be got around in part with roles auditor and dev: role auditor audits, as role peeper does`},
+		"is separated too": {"lead: { groups: [leads], duties: [approve] }", "{ name: apart, roles: [dev, boss] }\n  - { name: more, roles: [dev, lead] }", ""},
+	} {
+		got := told(parse(t, `version: 1
+roles:
+  dev:  { groups: [devs], duties: [execute] }
+  boss: { groups: [bosses], duties: [approve] }
+  `+x.roles+`
+separation:
+  - `+x.separation+`
+bundles:
+  - name: write
+    roles: [dev]
+    targets: all
+    rules:
+      - { name: one, verbs: [connect, update], effect: ask, approvals: [{ any: [boss, lead] }] }
+      - { name: two, verbs: [delete], effect: ask, approvals: [{ role: boss }] }
+`, c).Analyse(nil))
+		if around := strings.Contains(got, "got around"); x.want == "" && around || !strings.Contains(got, x.want) {
+			t.Errorf("%s:\n%s\nwant %q", name, got, x.want)
+		}
+	}
+}

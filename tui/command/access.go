@@ -122,7 +122,7 @@ func revoke(ctx context.Context, c *call) error {
 	}
 	r, err := c.s.Request(ctx, id)
 	if err != nil {
-		return fmt.Errorf("request %d: %w", id, err)
+		return err
 	}
 	if r.State == bastion.Approved && (r.Kind == bastion.KindAccess || !r.Who.Equal(c.s.Who())) {
 		r, err = c.s.Revoke(ctx, id, reason)

@@ -41,11 +41,11 @@ func requests(ctx context.Context, c *call) error {
 		}
 		r, err := c.s.Request(ctx, id)
 		if err != nil {
-			return fmt.Errorf("request %d: %w", id, err)
+			return err
 		}
 		past, err := c.s.Past(ctx, id)
 		if err != nil {
-			return fmt.Errorf("request %d: %w", id, err)
+			return err
 		}
 		if c.json {
 			return c.printJSON(struct {
@@ -79,7 +79,7 @@ func requests(ctx context.Context, c *call) error {
 }
 
 func until(r bastion.Request, now time.Time) string {
-	if !r.State.Open() {
+	if !r.State.Open() || r.Expires.IsZero() { // a review waits until somebody does it
 		return "-"
 	}
 	return max(0, r.Expires.Sub(now)).Truncate(time.Second).String()
