@@ -33,6 +33,9 @@ const (
 	maxMade    = 10_000
 )
 
+// everything stands for all columns.
+const everything = "*"
+
 // of returns what a person wrote to; nil is nothing.
 func (a *authors) of(person string) *made {
 	a.mu.RLock()
@@ -119,4 +122,9 @@ func (c *reading) wary(r *lineage.Reading) *lineage.Reading {
 func (c *reading) writes(r *lineage.Reading) {
 	c.source.authors.wrote(c.person, r.Intent.Writes)
 	c.source.authors.wrote(c.person, r.Made)
+	if slices.ContainsFunc(r.Intent.Actions, func(x bastion.Action) bool {
+		return (x.Verb == lineage.Function || x.Verb == lineage.Call || x.Verb == lineage.Do) && !strings.HasPrefix(x.Resource, "pg_catalog.")
+	}) {
+		c.source.authors.wrote(c.person, []string{everything}) // nobody can look into it
+	}
 }

@@ -145,6 +145,7 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 		*pg.Node_JsonFuncExpr, *pg.Node_JsonValueExpr, *pg.Node_ColumnDef, *pg.Node_JsonKeyValue, *pg.Node_JsonArgument:
 		f := a.children(childOf(n), sc).computed()
 		a.probe(f, false) // some of them may fail
+		a.ordinal = a.ordinal || n.GetJsonArrayQueryConstructor() != nil
 		if n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil {
 			a.ordinal = true
 			a.gathers = append(a.gathers, f)
@@ -311,8 +312,8 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 		a.probe(f, false)
 	}
 	// The elements of a list, and those of rows, are compared up to the one that decides.
-	if f.carries() && (x.Kind == pg.A_Expr_Kind_AEXPR_IN || x.Lexpr.GetRowExpr() != nil || x.Rexpr.GetRowExpr() != nil) &&
-		!(a.tame(x.Lexpr, sc) && a.tame(x.Rexpr, sc)) {
+	rows := x.Lexpr.GetRowExpr() != nil || x.Rexpr.GetRowExpr() != nil
+	if f.carries() && (rows && !(a.tame(x.Lexpr, sc) && a.tame(x.Rexpr, sc)) || x.Kind == pg.A_Expr_Kind_AEXPR_IN && !a.tame(x.Rexpr, sc)) {
 		a.probe(f, false)
 	}
 	return f.computed()
@@ -543,6 +544,7 @@ func (a *analysis) sublink(s *pg.SubLink, sc *scope) flow {
 	case pg.SubLinkType_EXPR_SUBLINK:
 		return a.flows(out)
 	case pg.SubLinkType_ARRAY_SUBLINK:
+		a.ordinal = true
 		return a.flows(out).computed()
 	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK, pg.SubLinkType_ROWCOMPARE_SUBLINK, pg.SubLinkType_MULTIEXPR_SUBLINK:
 		f := test.with(a.flows(out))

@@ -73,7 +73,7 @@ func (a *analysis) rowOrder(stmt *pg.Node, p pair) bastion.RowOrder {
 	}
 	s := stmt.GetSelectStmt()
 	switch {
-	case stmt.GetExplainStmt() != nil:
+	case stmt.GetExplainStmt() != nil && !a.measured:
 		return bastion.Settled // there are no rows
 	case s == nil || s.Op != pg.SetOperation_SETOP_NONE || s.IntoClause != nil || a.ordinal || a.effects:
 		return bastion.Telling

@@ -1180,6 +1180,7 @@ func (a *analysis) sets(e *entry, names []string, all bool) {
 			}
 			if _, k := a.columnOf(c); k != nil {
 				a.checks(k.References, true) // and so does whether the other table has it
+				a.made = append(a.made, k.ReferencedBy...)
 			}
 		}
 	}

@@ -253,6 +253,7 @@ type analysis struct {
 	answer                  answer   // of the outermost query
 	executed                *pg.Node // what EXECUTE runs
 	limited, ordinal, outer bool
+	measured                bool // EXPLAIN ANALYZE, which tells how far rows were read
 	uses                    map[*catalog.Relation]int
 	// sizes is what flows into answers whose size EXPLAIN ANALYZE tells, as if it were
 	// computed; shown all that flows into answers. stores: rows are kept in memory,

@@ -195,6 +195,7 @@ func (a *analysis) explain(x *pg.ExplainStmt, rd *Reading) answer {
 			a.unsettles, rd.Unsettles = false, false
 		}
 	}
+	a.measured = run
 	f := a.folded // the planner may have computed a function and show its result
 	if run {      // how large rows are tells how long values are, and whether there are any
 		f = f.with(a.sizes)

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"slices"
+	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -71,17 +72,7 @@ func (a *analysis) tameWith(n *pg.Node, sc *scope, columns *int) bool {
 		return true
 	case *pg.Node_ColumnRef:
 		*columns++
-		names := stringsOf(x.ColumnRef.Fields)
-		last := names[len(names)-1]
-		if x.ColumnRef.Fields[len(names)-1].GetAStar() != nil {
-			return false
-		}
-		if len(names) == 1 {
-			_, _, ok := sc.column(last)
-			return ok
-		}
-		e := a.qualified(names[:len(names)-1], sc)
-		return e != nil && e.index(last) >= 0 // else it is a call
+		return a.storedColumn(x.ColumnRef, sc)
 	case *pg.Node_TypeCast:
 		if !a.builtinType(n) || len(x.TypeCast.TypeName.GetArrayBounds()) > 0 {
 			return false
@@ -120,6 +111,50 @@ func (a *analysis) tameWith(n *pg.Node, sc *scope, columns *int) bool {
 			return false
 		}
 		return all(c.Args...) && *columns <= 1
+	}
+	return false
+}
+
+// storedColumn reports whether a name is that of a table's column, whose values are
+// there. What a subquery or a view gives may be computed only where it is used.
+func (a *analysis) storedColumn(c *pg.ColumnRef, sc *scope) bool {
+	if len(c.Fields) == 0 || c.Fields[len(c.Fields)-1].GetAStar() != nil {
+		return false
+	}
+	names := stringsOf(c.Fields)
+	last := names[len(names)-1]
+	stored := func(e *entry) bool {
+		i := e.index(last)
+		if i < 0 || e.prefix == "" || e.fields[i].generated || len(e.fields[i].flow.columns) == 0 {
+			return false
+		}
+		rel, _ := a.columnOf(e.fields[i].flow.columns[0])
+		return rel != nil && strings.HasPrefix(e.prefix, rel.FullName()) && len(e.prefix) == len(rel.FullName())+1 &&
+			(rel.Kind == catalog.Table || rel.Kind == catalog.Partitioned || rel.Kind == catalog.Materialized)
+	}
+	if len(names) > 1 {
+		e := a.qualified(names[:len(names)-1], sc)
+		return e != nil && stored(e)
+	}
+	for s := sc; s != nil; s = s.up {
+		found := false
+		for _, it := range s.items {
+			named := it.loose
+			for i := range it.fields {
+				named = named || it.fields[i].name == last
+			}
+			if !named {
+				continue
+			}
+			found = true
+			if len(it.entries) == 0 || !slices.ContainsFunc(it.entries, stored) ||
+				slices.ContainsFunc(it.entries, func(e *entry) bool { return (e.loose || e.index(last) >= 0) && !stored(e) }) {
+				return false
+			}
+		}
+		if found {
+			return true
+		}
 	}
 	return false
 }
@@ -164,7 +199,7 @@ func (a *analysis) tameQuery(n *pg.Node, sc *scope) bool {
 		if rel == nil || rel.Kind != catalog.Table && rel.Kind != catalog.Partitioned || len(rel.Policies) > 0 {
 			return false
 		}
-		e := &entry{alias: v.Relname, fields: a.columns(rel)}
+		e := &entry{alias: v.Relname, fields: a.columns(rel), prefix: rel.FullName() + "."}
 		if v.Alias != nil {
 			if len(v.Alias.Colnames) > 0 {
 				return false
