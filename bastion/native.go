@@ -20,6 +20,7 @@ type Native struct {
 	proxy  Proxy
 	note   *note
 	stop   func(error) // ends the session
+	lanes  []Lane      // memory for those that are sent
 
 	stream Stream // nil until Open
 	end    io.Writer
@@ -303,15 +304,18 @@ func (n *Native) Send(message any, flights ...*Flight) error {
 	if n.stream == nil {
 		return ErrPermit
 	}
-	var few [4]Lane
-	lanes := few[:0]
+	lanes := n.lanes[:0]
 	for _, f := range flights {
 		if f == nil || f.n != n {
 			return ErrPermit
 		}
 		lanes = append(lanes, f.lane)
 	}
-	return n.stream.Send(message, lanes...)
+	n.lanes = nil // they are lent
+	err := n.stream.Send(message, lanes...)
+	clear(lanes)
+	n.lanes = lanes
+	return err
 }
 
 // Again asks policy whether a flight that took a pause may go on. An approval

@@ -46,7 +46,7 @@ func (s *stream) copyOut(l *lane, body []byte) error {
 	doubt := l.doubt
 	s.mu.Unlock()
 	columns := make([]bastion.Column, n)
-	outputs := l.op.Outputs()
+	outputs := l.outputs
 	for i := range columns {
 		columns[i].Name = "column" + strconv.Itoa(i+1)
 		if len(outputs) == n && outputs[i].Name != "" {

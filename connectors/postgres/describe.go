@@ -95,7 +95,7 @@ func (s *stream) columns(l *lane, fields []field) error {
 	doubt := l.doubt
 	s.mu.Unlock()
 	l.shown, l.width = true, len(fields)
-	outputs := l.op.Outputs()
+	outputs := l.outputs
 	var last *announced
 	if !doubt && l.of != nil && same(l.of.last.fields, fields) {
 		if last = &l.of.last; last.columns != nil && last.names == snapshot && last.reading == l.reading && same(last.outputs, outputs) {

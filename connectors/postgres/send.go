@@ -47,7 +47,7 @@ func (s *stream) Lane(p *bastion.Permit, out *bastion.Sink, done func(error)) (b
 	if !op.Means(r.Intent) {
 		return nil, &bastion.TargetError{Code: "40001", Summary: "the target or this session changed since the statement was read, so it did not run; run it again"}
 	}
-	l := &lane{s: s, op: op, reading: r, sink: out, done: done, prepare: purpose == bastion.ForPrepare}
+	l := &lane{s: s, text: op.Text(), params: op.Params().Bytes, outputs: op.Outputs(), reading: r, sink: out, done: done, prepare: purpose == bastion.ForPrepare}
 	if !l.prepare {
 		s.writes(r)
 	}
@@ -206,10 +206,10 @@ func (s *stream) post(b []byte, e *expected) {
 // expect puts an answer into the queue, unless there will be none.
 func (s *stream) expect(e *expected) bool {
 	for _, l := range e.lanes {
-		e.owes += len(l.op.Text())
+		e.owes += len(l.text)
 	}
 	if e.lane != nil && (e.kind == 'P' || e.kind == 'B') {
-		e.owes += len(e.lane.op.Text()) + len(e.lane.op.Params().Bytes)
+		e.owes += len(e.lane.text) + len(e.lane.params)
 	}
 	s.mu.Lock()
 	if s.skipping && e.kind != 'S' {
@@ -296,7 +296,7 @@ func (s *stream) query(m queryMessage, lanes []*lane) error {
 		if l.prepare || l.used {
 			return bastion.ErrPermit
 		}
-		texts[i] = l.op.Text()
+		texts[i] = l.text
 	}
 	text := together(m.text, texts)
 	if m.refused != nil {
@@ -407,7 +407,7 @@ func (s *stream) parse(m parseMessage, lanes []*lane) error {
 	st := &statement{lane: l, types: m.types}
 	if l != nil {
 		l.used = true
-		st.text = l.op.Text()
+		st.text = l.text
 	}
 	s.mu.Lock()
 	st.runs = s.runs
@@ -430,7 +430,7 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	if st == nil {
 		return noStatement(m.statement) // SQL took it away
 	}
-	if (st.text == "") != (l == nil) || l != nil && st.text != l.op.Text() {
+	if (st.text == "") != (l == nil) || l != nil && st.text != l.text {
 		return s.mistaken()
 	}
 	if err := s.renew(m.statement, st); err != nil {
@@ -451,7 +451,7 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	s.mu.Unlock()
 	if l != nil {
 		l.used, l.of, l.results = true, st, m.results
-		params = l.op.Params().Bytes
+		params = l.params
 	}
 	if m.portal != "" {
 		s.hushed(m.portal)
@@ -523,7 +523,7 @@ func (s *stream) describes(e *expected, p *portal) {
 func (s *stream) speaksOf(l *lane, st *statement) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st.lane == nil && st.sql != "" && l != nil && !l.used && l.op.Text() == st.text {
+	if st.lane == nil && st.sql != "" && l != nil && !l.used && l.text == st.text {
 		st.lane, l.used = l, true
 	}
 	return st.lane == l

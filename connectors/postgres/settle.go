@@ -241,7 +241,7 @@ func (s *stream) Settle(ctx context.Context) error {
 
 // after keeps what is known of the session in step with what ran.
 func (s *stream) after(l *lane, err error) {
-	s.ran(l.op.Text(), l.reading, err == nil)
+	s.ran(l.text, l.reading, err == nil)
 	if err == nil {
 		s.renames(l)
 	}
@@ -258,7 +258,7 @@ func (s *stream) after(l *lane, err error) {
 func (s *stream) renames(l *lane) {
 	r := l.reading
 	if r.Prepares != "" {
-		st := &statement{text: r.Inner, sql: l.op.Text(), types: []byte{0, 0}}
+		st := &statement{text: r.Inner, sql: l.text, types: []byte{0, 0}}
 		s.mu.Lock()
 		st.runs, s.unlearnt = l.runs, true
 		s.mu.Unlock()

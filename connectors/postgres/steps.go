@@ -48,10 +48,10 @@ func (s *stream) step(m stepMessage, lanes []*lane) error {
 	if err := s.learn(l); err != nil {
 		return err
 	}
-	l.used, l.step, l.shift, l.of = true, true, m.shift, &statement{text: l.op.Text(), lane: l}
+	l.used, l.step, l.shift, l.of = true, true, m.shift, &statement{text: l.text, lane: l}
 	s.going(l)
 	s.copiesIn(l)
-	s.post(appendParse(s.out, "", l.op.Text()), &expected{kind: 'P', lane: l, hidden: true})
+	s.post(appendParse(s.out, "", l.text), &expected{kind: 'P', lane: l, hidden: true})
 	s.post(appendBind(s.out, "", ""), &expected{kind: 'B', lane: l, hidden: true, portal: s.portals.set("", nil), theirs: outcomes{m.theirs}})
 	s.post(appendDescribe(s.out, 'P', ""), &expected{kind: 'D', lane: l})
 	s.post(appendExecute(s.out, ""), &expected{kind: 'E', lane: l})

@@ -112,7 +112,9 @@ const lastWords = time.Second
 // lane is an operation on its way.
 type lane struct {
 	s       *stream
-	op      bastion.Operation
+	text    string // of the operation, as are the next two
+	params  []byte
+	outputs []mask.Column // as they were decided upon
 	reading *lineage.Reading
 	sink    *bastion.Sink
 	done    func(error)
