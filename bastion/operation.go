@@ -56,6 +56,9 @@ type Probe struct {
 	// By names the function (schema.name(types)) through which alone the column is
 	// used, if there is one: who trusts the function need not mind the use.
 	By string
+	// Why tells people why the column is not known, where the text most likely has a
+	// wrong name; empty if there is nothing to say.
+	Why string
 }
 
 // RowOrder is what can be known from the order of an answer's rows.

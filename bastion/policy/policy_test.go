@@ -411,6 +411,11 @@ func TestProbes(t *testing.T) {
 			}
 		})
 	}
+	slip := bastion.Plan(staging, "select", bastion.Intent{Verb: "select", Actions: []bastion.Action{{Verb: "select", Resource: "public.customers"}},
+		Probes: []bastion.Probe{{Column: "?", Why: "no table has it"}}})
+	if d := p.Decide(alice, slip); d.Effect != bastion.Deny || !strings.Contains(d.Reason, "no table has it") || d.Next != "check the name" {
+		t.Errorf("a slip: %+v", d)
+	}
 }
 
 const header = `

@@ -56,6 +56,9 @@ func (p *Policy) probe(v *view, d bastion.Decision, probes []bastion.Probe) bast
 			needs = union(needs, how.needs)
 		default:
 			d := bastion.Decision{Rule: MaskedColumn, Reason: u.reason, Next: u.next, Mask: v.mask}
+			if why := probes[i].Why; why != "" {
+				d.Reason, d.Next = why+", and what is not known could hold masked values", "check the name"
+			}
 			if v.mask.Source(probes[i].Column) != mask.Clear && probes[i].Tells(v.mask) {
 				d.Reason = fmt.Sprintf("column %s is masked for you, and rows that are joined by it may come in its order, which would tell its values", quote(probes[i].Column))
 				d.Next = "order them by a key of a joined table and leave out LIMIT, window functions and lists, or count them"

@@ -225,6 +225,7 @@ func (a *analysis) column(c *pg.ColumnRef, sc *scope) flow {
 			a.spend(len(e.fields) * len(e.fields) / 8)
 			return e.whole()
 		}
+		a.absent = last
 		return a.missing(opaque)
 	}
 	e := a.qualified(names[:len(names)-1], sc)

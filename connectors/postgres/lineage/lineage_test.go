@@ -200,6 +200,33 @@ func TestUncommitted(t *testing.T) {
 	}
 }
 
+// TestAbsent: most often a name that no table has is a slip, and people are told.
+func TestAbsent(t *testing.T) {
+	for text, why := range map[string]string{
+		"SELECT name FROM customers WHERE citty = 'x'":          `no table that it names has a column "citty"`,
+		"SELECT count(*) FROM customers GROUP BY citty":         `no table that it names has a column "citty"`,
+		"SELECT name FROM customers WHERE city = 'x'":           "",
+		"SELECT name FROM nosuch WHERE city = 'x'":              "",
+		"SELECT name AS n FROM customers ORDER BY n":            "",
+		"SELECT 1 FROM customers c WHERE c IS NOT NULL":         "",
+		"SELECT name FROM customers WHERE ctid = '(0,1)'::tid":  "",
+		"SELECT act(1) FROM customers ORDER BY act(1)":          "",
+		"SELECT x FROM generate_series(1, 3) x ORDER BY x DESC": "",
+	} {
+		rd, err := lineage.NewReader(shop()).Read(text, session)
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		got := ""
+		for _, p := range rd.Intent.Probes {
+			got += p.Why
+		}
+		if got != why {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
 func TestSplit(t *testing.T) {
 	for text, want := range map[string][]string{ // the last element is the rest
 		"":                                 {""},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -223,9 +224,10 @@ type analysis struct {
 	effects  bool
 	system   bool
 	unknown  bool
-	volatile bool // depends on more than text, catalog and settings
-	valued   bool // depends on the value of a constant
-	inView   bool // a view's definition: whoever reads it did not choose its filters
+	absent   string // a column that no table in sight has
+	volatile bool   // depends on more than text, catalog and settings
+	valued   bool   // depends on the value of a constant
+	inView   bool   // a view's definition: whoever reads it did not choose its filters
 	views    []*catalog.Relation
 	reads    []string // relations read, in a view's definition
 	under    []*catalog.Relation
@@ -328,6 +330,11 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	in.Actions = a.order
 	in.Writes = a.writes
 	in.Probes = a.probes
+	for i := range in.Probes {
+		if p := &in.Probes[i]; a.absent != "" && !a.session.Uncommitted && p.Column == unreadable && p.By == "" {
+			p.Why = "no table that it names has a column " + strconv.Quote(bastion.VisibleLine(a.absent))
+		}
+	}
 	in.Settings = a.session.Settings
 	in.Verb = a.strongest().Verb
 	if in.Summary == "" {

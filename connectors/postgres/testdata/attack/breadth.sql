@@ -120,9 +120,9 @@ SELECT a FROM (SELECT e FROM employees e) x (a);
 SELECT (a).* FROM (SELECT e FROM employees e) x (a);
 
 -- Each: the server's own secrets and others' texts.
-SELECT query FROM pg_stat_activity;
-SELECT pg_stat_get_backend_activity(b) FROM pg_stat_get_backend_idset() b;
-SELECT * FROM pg_stat_get_activity(NULL);
+SELECT query FROM pg_stat_activity LIMIT 3;
+SELECT pg_stat_get_backend_activity(b) FROM pg_stat_get_backend_idset() b LIMIT 3;
+SELECT * FROM pg_stat_get_activity(NULL) LIMIT 3;
 SELECT * FROM pg_prepared_statements;
 SELECT * FROM pg_cursors;
 SELECT * FROM pg_stats WHERE tablename = 'customers';
