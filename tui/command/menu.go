@@ -86,6 +86,8 @@ func (m *menu) run(ctx context.Context, target string) error {
 			line = "requests"
 		case "l":
 			line = "recordings"
+		case "t":
+			line = "tasks"
 		case "?":
 			line = "help"
 		}
@@ -143,7 +145,7 @@ func (m *menu) list(ctx context.Context) ([]bastion.TargetView, error) {
 	} else {
 		fmt.Fprintln(m.out, "your roles give no targets")
 	}
-	fmt.Fprintf(m.out, "a number connects; a approvals (%d wait), l recordings, ? help, q quit, or any command\n", len(rs))
+	fmt.Fprintf(m.out, "a number connects; a approvals (%d wait), t tasks, l recordings, ? help, q quit, or any command\n", len(rs))
 	return ts, nil
 }
 
