@@ -182,7 +182,8 @@ func (s *Sink) Row(values [][]byte) error {
 		return fmt.Errorf("internal error: a row of %d values for %d columns", len(values), len(s.columns))
 	}
 	var row [][]byte
-	if s.lends {
+	lends := s.lends && !s.scatter // what is kept must be its own
+	if lends {
 		row, s.buf = s.row[:0], s.buf[:0]
 	} else {
 		size := 0
@@ -197,14 +198,14 @@ func (s *Sink) Row(values [][]byte) error {
 		shown := s.value(&s.columns[i], v)
 		if v != nil && shown != nil && len(shown) == 0 {
 			shown = []byte{}
-		} else if !s.lends && len(v) > 0 && len(shown) > 0 && &shown[0] == &v[0] { // as it is, but the caller's
+		} else if !lends && len(v) > 0 && len(shown) > 0 && &shown[0] == &v[0] { // as it is, but the caller's
 			start := len(s.buf)
 			s.buf = append(s.buf, shown...)
 			shown = s.buf[start:len(s.buf):len(s.buf)]
 		}
 		row = append(row, shown)
 	}
-	if s.lends {
+	if lends {
 		s.row = row
 	}
 	s.rows++

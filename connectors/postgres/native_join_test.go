@@ -33,7 +33,7 @@ func TestNativeJoinOfHiddenColumns(t *testing.T) {
 	}
 	_, url := listen(t, s)
 	for name, last := range map[string][]any{"query": {join}, "extended": whole, "by key": {join + " ORDER BY c.id"}, "by a column": {join + " GROUP BY c.id ORDER BY c.id"}} {
-		if ids := told(raw(t, url).play(script(last...)...)); len(ids) != 8 || !slices.IsSorted(ids) {
+		if ids := told(raw(t, url).play(script(last...)...)); !slices.Equal(ids, []string{"id1", "id2", "id3", "id4", "id5", "id6", "id7", "id8"}) {
 			t.Errorf("%s: %v", name, ids)
 		}
 	}
