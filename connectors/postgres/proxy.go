@@ -71,6 +71,7 @@ type client struct {
 	// serve's goroutine's alone.
 	slow     *time.Timer
 	heard    heard  // of what the message waits for
+	renaming bool   // SQL has made or forgotten prepared statements, or is about to
 	skipping bool   // a message was refused: nothing counts until Sync
 	pauses   uint64 // how often the client had nothing more to say
 }

@@ -65,7 +65,7 @@ func (c *client) name(name string, st *prepared) outcome {
 // standing returns the prepared statement of a name, once nothing is on its way that
 // could change it.
 func (c *client) standing(name string) (*prepared, error) {
-	if name != "" {
+	if name != "" && c.renaming {
 		if err := c.n.Send(quietMessage{}); err != nil {
 			return nil, err
 		}
@@ -104,8 +104,11 @@ func (c *client) renames(op bastion.Operation) func() {
 // begin takes an operation through the gate.
 func (c *client) begin(ctx context.Context, op bastion.Operation, a *answer) (*bastion.Flight, error) {
 	a.renames = c.renames(op)
-	if a.renames != nil && c.crowded(len(op.Text())) {
-		return nil, errCrowded
+	if a.renames != nil {
+		if c.crowded(len(op.Text())) {
+			return nil, errCrowded
+		}
+		c.renaming = true
 	}
 	return c.n.Begin(ctx, op, a.job())
 }
