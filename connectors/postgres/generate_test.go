@@ -511,7 +511,7 @@ func (g *generator) expression(k kind, depth int, scope []expression, queries in
 			case 1:
 				return made("(%s "+g.pick("BETWEEN", "NOT BETWEEN")+" %s AND %s)", parts...)
 			case 2:
-				return made("((%s, %s) "+g.pick("=", "<", "<>", "IS DISTINCT FROM")+" (%s, 'x'))", parts[0], g.column(word, scope), parts[1])
+				return made("((%s, %s) "+g.pick("=", "<", "<>", "IS DISTINCT FROM")+" (%s, 'x'))", parts[0], g.fails(g.column(word, scope)), parts[1])
 			case 3:
 				return made("(nullif(%s, %s) IS NULL)", parts[:2]...)
 			}

@@ -68,8 +68,10 @@ func (a *analysis) tameWith(n *pg.Node, sc *scope, columns *int) bool {
 	switch x := n.GetNode().(type) {
 	case nil:
 		return true
-	case *pg.Node_AConst, *pg.Node_ParamRef, *pg.Node_SqlvalueFunction:
+	case *pg.Node_AConst, *pg.Node_SqlvalueFunction:
 		return true
+	case *pg.Node_ParamRef: // in a function, whatever the call gives, which may be put in its place
+		return len(a.routines) == 0
 	case *pg.Node_ColumnRef:
 		*columns++
 		return a.storedColumn(x.ColumnRef, sc)
