@@ -23,8 +23,10 @@ type run struct {
 
 // stands reports whether a decision of now lets the operation go on as it began: it is
 // allowed still, or others approved exactly it, and what it shows would be shown so.
+// Where the decision depends on an estimate that was not needed when it began, as when
+// access is revoked that lifted a limit, the strictest counts that may come of it.
 func (r *run) stands(d Decision) bool {
-	if !d.Estimate && d.Effect != Allow && !(d.Effect == Ask && r.asked) {
+	if d.Effect != Allow && !(d.Effect == Ask && r.asked) {
 		return false
 	}
 	if d.Mask.HidesNothing() {
