@@ -208,7 +208,7 @@ func (s *Session) disconnect() error {
 // open or set on this one's, such as a transaction, is nothing to it, and it leaves
 // nothing behind.
 func (s *Session) Aside(f func(*Session) error) error {
-	a := &Session{c: s.c, terminal: s.terminal, started: s.started, ctx: s.ctx, end: s.end, warnings: make(chan string, 1)}
+	a := &Session{c: s.c, whoID: s.whoID, terminal: s.terminal, started: s.started, ctx: s.ctx, end: s.end, warnings: make(chan string, 1)}
 	s.mu.Lock()
 	a.who = s.who
 	if s.links != nil {

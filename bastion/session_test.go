@@ -786,6 +786,11 @@ func TestAside(t *testing.T) {
 	if w.did("do:select five") || w.did("do:select late") {
 		t.Error(w.happened())
 	}
+	for _, e := range w.events {
+		if e.Who != s.Who().ID() || e.Session != s.ID() {
+			t.Errorf("an event of %q in %q: %+v", e.Who, e.Session, e)
+		}
+	}
 }
 
 // One target's connection serves one session; two targets over one session are
