@@ -3,6 +3,7 @@ package approval_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,12 +22,46 @@ import (
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
-// childDir tells the test binary to be a bastion that will be killed.
-const childDir = "APPROVAL_TEST_DIR"
+// childDir tells the test binary to be a bastion that will be killed. childDies says
+// how it kills itself: "event N" while the event of that number is written, "said N"
+// when that many things are done and it has not told of the last. With it, everything
+// is done once and in order; without it, in several goroutines until somebody kills it.
+const (
+	childDir  = "APPROVAL_TEST_DIR"
+	childDies = "APPROVAL_TEST_DIES"
+)
+
+// dying counts steps, and kills the process at one of them.
+type dying struct {
+	of    string
+	after int
+
+	mu sync.Mutex // guards at
+	at map[string]int
+}
+
+func newDying(how string) (*dying, error) {
+	d := &dying{at: map[string]int{}}
+	if how == "" || how == "never" {
+		return d, nil
+	}
+	_, err := fmt.Sscan(how, &d.of, &d.after)
+	return d, err
+}
+
+// step is a step of a kind, which may be the last.
+func (d *dying) step(kind string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.at[kind]++; kind == d.of && d.at[kind] == d.after {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // until it is there
+	}
+}
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
+		if err := child(dir, os.Getenv(childDies)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -37,7 +73,11 @@ func TestMain(m *testing.M) {
 // child takes over what an earlier child left, then asks, votes and uses in
 // several goroutines until it is killed. It says each thing only after it was
 // told that it is done.
-func child(dir string) error {
+func child(dir, dies string) error {
+	end, err := newDying(dies)
+	if err != nil {
+		return err
+	}
 	db, err := store.Open(dir)
 	if err != nil {
 		return err
@@ -46,7 +86,12 @@ func child(dir string) error {
 	for _, p := range everybody() {
 		people[p.ID()] = p
 	}
-	s, err := approval.New(approval.Config{DB: db, Append: appendTo, Roles: rolesOf, Now: time.Now, Teams: teamsOf, Notify: noteTo,
+	logs := func(tx store.Tx, e bastion.Event) error {
+		err := appendTo(tx, e)
+		end.step("event")
+		return err
+	}
+	s, err := approval.New(approval.Config{DB: db, Append: logs, Roles: rolesOf, Now: time.Now, Teams: teamsOf, Notify: noteTo,
 		Known:  func(id string) (bastion.Identity, bool) { p, ok := people[id]; return p, ok },
 		People: everybody})
 	if err != nil {
@@ -55,6 +100,7 @@ func child(dir string) error {
 	ctx := context.Background()
 	var mu sync.Mutex
 	say := func(format string, args ...any) {
+		end.step("said")
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Printf(format+"\n", args...)
@@ -150,25 +196,16 @@ func child(dir string) error {
 			}
 		}
 	}
-	failed := make(chan error)
-	lane := func(f func(n int) error) {
-		for n := 0; ; n++ {
-			if err := f(n); err != nil {
-				failed <- err
-				return
-			}
-		}
-	}
+	var lanes []func(n int) error
 	for g := range 3 {
-		go lane(func(n int) error {
+		lanes = append(lanes, func(n int) error {
 			r, err := s.File(ctx, ask(alice, plan(fmt.Sprintf("update %d.%d.%d", os.Getpid(), g, n)), need(2, "reviewer")))
 			if err != nil {
 				return err
 			}
 			say("file %d", r.ID)
 			return run(r)
-		})
-		go lane(func(n int) error {
+		}, func(n int) error {
 			q := want(alice, fmt.Sprintf("b%d.%d.%d", os.Getpid(), g, n), need(2, "reviewer"))
 			q.Asked.Emergency = g == 0
 			q.Terms.Emergency = g == 0
@@ -188,19 +225,76 @@ func child(dir string) error {
 			return err
 		})
 	}
+	if dies != "" {
+		for _, f := range lanes[:4] { // one statement, one emergency; and one of each besides
+			if err := f(0); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	failed := make(chan error)
+	for _, f := range lanes {
+		go func() {
+			for n := 0; ; n++ {
+				if err := f(n); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}()
+	}
 	return <-failed
+}
+
+// The bastion is killed at every step of what happens to requests: in the middle of
+// each transaction, and after each one before anybody hears of it. The next one finds
+// all or nothing of the step, and goes on to the end.
+func TestKilledAtEveryStep(t *testing.T) {
+	for _, kind := range []string{"event", "said"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			n := 1
+			for ; !killedAt(t, fmt.Sprint(kind, " ", n)); n++ {
+			}
+			if n < 12 {
+				t.Errorf("there were %d steps", n-1)
+			}
+		})
+	}
+}
+
+// killedAt reports whether the child came to its end before the step at which it dies.
+func killedAt(t *testing.T, step string) (over bool) {
+	t.Helper()
+	dir := storetest.Dir(t)
+	h := newHeard()
+	for _, dies := range []string{step, "never"} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childDir+"="+dir, childDies+"="+dies)
+		out, err := cmd.Output()
+		exit, _ := errors.AsType[*exec.ExitError](err)
+		killed := exit != nil && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+		if err != nil && (!killed || dies == "never") {
+			t.Fatalf("%s, then %s: %v", step, dies, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			h.hear(t, line)
+		}
+		h.check(t, dir)
+		if dies == step && !killed {
+			return true
+		}
+	}
+	return false
 }
 
 // The bastion is killed again and again, at whatever step it happens to be:
 // nothing that was told is lost, and nothing runs twice.
 func TestKilled(t *testing.T) {
 	dir := storetest.Dir(t)
-	ran := map[uint64]int{}
-	voted := map[string]bool{} // "7 rita"
-	filed := map[uint64]bool{}
-	revoked := map[uint64]bool{}
-	held := 0
-	for range 30 {
+	h := newHeard()
+	for range 12 {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childDir+"="+dir)
 		var complaint strings.Builder
@@ -226,36 +320,54 @@ func TestKilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var what, who string
-			var id uint64
-			if _, err := fmt.Sscan(line+" -", &what, &id, &who); err != nil {
-				t.Fatalf("child said %q", line)
-			}
-			switch what {
-			case "file":
-				filed[id] = true
-			case "vote":
-				voted[fmt.Sprint(id, " ", who)] = true
-			case "run":
-				ran[id]++
-			case "hold":
-				held++
-			case "revoke":
-				revoked[id] = true
-			}
+			h.hear(t, line)
 		}
 		if err := cmd.Wait(); err == nil || complaint.Len() > 0 {
 			t.Fatalf("child ended by itself: %v\n%s", err, complaint.String())
 		}
-		checkKilled(t, dir, filed, revoked, voted, ran)
+		h.check(t, dir)
 	}
-	if len(ran) == 0 || held == 0 || len(revoked) == 0 {
-		t.Errorf("%d ran, %d were held, %d revoked", len(ran), held, len(revoked))
+	if len(h.ran) == 0 || h.held == 0 || len(h.revoked) == 0 {
+		t.Errorf("%d ran, %d were held, %d revoked", len(h.ran), h.held, len(h.revoked))
 	}
 }
 
-// checkKilled compares the store with what the children told.
-func checkKilled(t *testing.T, dir string, filed, revoked map[uint64]bool, voted map[string]bool, ran map[uint64]int) {
+// heard is what children told.
+type heard struct {
+	filed, revoked map[uint64]bool
+	voted          map[string]bool // "7 rita"
+	ran            map[uint64]int
+	held           int
+}
+
+func newHeard() *heard {
+	return &heard{map[uint64]bool{}, map[uint64]bool{}, map[string]bool{}, map[uint64]int{}, 0}
+}
+
+// hear takes a line of a child.
+func (h *heard) hear(t *testing.T, line string) {
+	t.Helper()
+	var what, who string
+	var id uint64
+	if _, err := fmt.Sscan(line+" -", &what, &id, &who); err != nil {
+		t.Fatalf("child said %q", line)
+	}
+	switch what {
+	case "file":
+		h.filed[id] = true
+	case "vote":
+		h.voted[fmt.Sprint(id, " ", who)] = true
+	case "run":
+		h.ran[id]++
+	case "hold":
+		h.held++
+	case "revoke":
+		h.revoked[id] = true
+	}
+}
+
+// check compares the store with what the children told.
+func (h *heard) check(t *testing.T, dir string) {
 	t.Helper()
 	db, err := store.Open(dir)
 	if err != nil {
@@ -315,8 +427,8 @@ func checkKilled(t *testing.T, dir string, filed, revoked map[uint64]bool, voted
 		if r.State == bastion.Used {
 			used = 1
 		}
-		if uses[r.ID] != used || ran[r.ID] > used {
-			t.Errorf("request %d is %s; logged %d uses, ran %d times", r.ID, r.State, uses[r.ID], ran[r.ID])
+		if uses[r.ID] != used || h.ran[r.ID] > used {
+			t.Errorf("request %d is %s; logged %d uses, ran %d times", r.ID, r.State, uses[r.ID], h.ran[r.ID])
 		}
 		emergency, ended := 0, 0
 		switch {
@@ -332,24 +444,24 @@ func checkKilled(t *testing.T, dir string, filed, revoked map[uint64]bool, voted
 		if alarms[r.ID] != emergency || ends[r.ID] != ended || notes[r.ID] != 1 {
 			t.Errorf("request %d, %s %s: %d alarms, %d revocations and %d notes of its beginning", r.ID, r.Kind, r.State, alarms[r.ID], ends[r.ID], notes[r.ID])
 		}
-		if given[r.ID] != (r.Kind == bastion.KindAccess && r.State == bastion.Approved) || revoked[r.ID] && r.State != bastion.Revoked {
-			t.Errorf("request %d, %s %s: granted %v, revoked %v", r.ID, r.Kind, r.State, given[r.ID], revoked[r.ID])
+		if given[r.ID] != (r.Kind == bastion.KindAccess && r.State == bastion.Approved) || h.revoked[r.ID] && r.State != bastion.Revoked {
+			t.Errorf("request %d, %s %s: granted %v, revoked %v", r.ID, r.Kind, r.State, given[r.ID], h.revoked[r.ID])
 		}
 	}
 	if balance != 0 {
 		t.Errorf("%d emergencies have no review", balance)
 	}
-	for id := range filed {
+	for id := range h.filed {
 		if !kept[id] {
 			t.Errorf("request %d is lost", id)
 		}
 	}
-	for key := range voted {
+	for key := range h.voted {
 		if !keptVotes[key] {
 			t.Errorf("vote %s is lost", key)
 		}
 	}
-	for id := range ran {
+	for id := range h.ran {
 		if !kept[id] {
 			t.Errorf("request %d ran and is lost", id)
 		}
