@@ -164,7 +164,8 @@ func machineCase(t *testing.T, now time.Time, kind bastion.RequestKind, state ba
 		before.Access = &asked
 	}
 	got, err := next(r, action{act: a, vote: bastion.Vote{Who: bastion.Identity{Issuer: "i", Subject: "s", Name: "n"}, Reason: "second"}, within: time.Minute}, f)
-	if !reflect.DeepEqual(r, before) {
+	// next has a copy of r, so it could change only what r leads to.
+	if !reflect.DeepEqual(r.Votes, before.Votes) || r.Access != nil && *r.Access != *before.Access {
 		t.Fatalf("%s %s %s %+v changed its argument", kind, state, a, f)
 	}
 	want, fits := bastion.RequestState(""), 0
