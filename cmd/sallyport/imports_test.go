@@ -34,7 +34,7 @@ var reasons = []struct {
 	reason string
 }{
 	{"bastion/mask", nil, "the mask is pure, so that it can be reviewed and fuzzed alone"},
-	{"bastion/store", nil, "the store knows bytes, not the domain"},
+	{"bastion/store", []string{"bastion/store"}, "the store knows bytes, not the domain"},
 	{"bastion/policy", []string{"bastion$", "bastion/mask", "bastion/policy"}, "policy is pure: a decision must not depend on the world"},
 	{"bastion/approval", []string{"bastion$", "bastion/store", "bastion/approval"}, "approval decides by what it is told"},
 	{"bastion/vault", []string{"bastion$", "bastion/vault"}, "credentials are seen by nobody else"},
