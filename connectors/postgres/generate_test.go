@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	generateSeed  = flag.Uint64("generate.seed", 0, "seed of the generated queries; 0 chooses one")
+	generateSeed  = flag.Uint64("generate.seed", 20, "seed of the generated queries; 0 chooses one")
 	generateCount = flag.Int("generate.count", 300, "how many queries to generate")
 	generateFor   = flag.Duration("generate.for", 0, "generate queries for so long, instead of a number of them")
 )
