@@ -315,6 +315,8 @@ func (s *detail) try() tea.Cmd {
 		return nil
 	case why != "":
 		return notify(Warn, why)
+	case r.Kind != "" && r.Kind != bastion.KindOperation:
+		return notify(Warn, "only a single operation can be tried; decide by what stands here")
 	case !r.Try:
 		return notify(Warn, "policy does not let rule "+clean(r.Rule)+" be tried before; decide by the text and the estimate")
 	}

@@ -284,8 +284,9 @@ func TestPreview(t *testing.T) {
 		"you have voted on this request": func(r *bastion.Request) {
 			r.Yours, r.Votes = false, []bastion.Vote{{Who: rita(), Verdict: bastion.VoteApprove}}
 		},
-		"production-writes be tried before":   func(r *bastion.Request) { r.Try = false },
-		"your roles do not fit this request;": func(r *bastion.Request) { r.Yours = false },
+		"production-writes be tried before":    func(r *bastion.Request) { r.Try = false },
+		"only a single operation can be tried": func(r *bastion.Request) { r.Kind, r.Try = bastion.KindTask, false },
+		"your roles do not fit this request;":  func(r *bastion.Request) { r.Yours = false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := visitOf(rita(), reviewer())
