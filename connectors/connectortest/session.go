@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -159,11 +160,16 @@ func (s *Session) Stream(ctx context.Context, text string, show func(bastion.Fra
 	return s.Run(ctx, op, bastion.Job{Show: show})
 }
 
-// Recorded is every event so far, in one text.
+// Recorded is every event so far, in one text. It has no times: their digits would
+// now and then be those of a value that must not be found.
 func (s *Session) Recorded() string {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
-	return fmt.Sprintf("%+v", s.record.events)
+	events := slices.Clone(s.record.events)
+	for i := range events {
+		events[i].At, events[i].Offset, events[i].Took = time.Time{}, 0, 0
+	}
+	return fmt.Sprintf("%+v", events)
 }
 
 // record keeps events in memory.

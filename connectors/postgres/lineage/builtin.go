@@ -85,8 +85,10 @@ pg_stat_get_last_vacuum_time pg_stat_get_last_autovacuum_time pg_stat_get_last_a
 pg_stat_get_vacuum_count pg_stat_get_autovacuum_count pg_stat_get_analyze_count pg_stat_get_autoanalyze_count
 pg_stat_get_mod_since_analyze pg_stat_get_db_numbackends pg_stat_get_snapshot_timestamp`)
 
-// keeping names functions whose result is one of their arguments' values, as it is.
-var keeping = set(`min max any_value first_value last_value lag lead nth_value mode`)
+// keeping names functions whose result is one of their arguments' values, as it is, and
+// which do not choose it by what it is: a part of the least value, or a token that is
+// equal for equal values, would tell whose it is.
+var keeping = set(`any_value first_value last_value lag lead nth_value`)
 
 // special gives functions of pg_catalog a verb of their own.
 var special = func() map[string]bastion.Verb {

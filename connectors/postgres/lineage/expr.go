@@ -118,7 +118,7 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 		for i, n := range x.MinMaxExpr.Args {
 			f = a.beside(f, i == 0, n, sc)
 		}
-		return f
+		return f.computed() // it chooses by what the values are, as in keeping
 	case *pg.Node_CaseExpr:
 		return a.choice(x.CaseExpr, sc)
 	case *pg.Node_SubLink:

@@ -55,6 +55,10 @@ SELECT CASE WHEN id = 1 THEN iban ELSE '{employees.iban}' END FROM employees WHE
 SELECT coalesce(CASE id WHEN 1 THEN iban END, '{employees.iban}') FROM employees WHERE id < 3;
 SELECT x FROM (VALUES ((SELECT iban FROM employees WHERE id = 1)), ('{employees.iban}')) v (x);
 SELECT greatest(iban, '') FROM employees WHERE id = 1 UNION ALL SELECT '{employees.iban}';
+SELECT id, iban, (SELECT min(iban) FROM employees) FROM employees ORDER BY id;
+SELECT id, max(iban), count(*) FROM employees GROUP BY ROLLUP (id) ORDER BY id;
+SELECT a.id, b.id, greatest(a.iban, b.iban), a.iban FROM employees a, employees b WHERE a.id = 1 AND b.id = 2;
+SELECT id, iban, min(iban) OVER () FROM employees ORDER BY id;
 WITH RECURSIVE r (n, x) AS (SELECT 1, iban FROM employees WHERE id = 1 UNION ALL SELECT n + 1, '{employees.iban}' FROM r WHERE n < 2) SELECT x FROM r;
 WITH RECURSIVE r (n, x) AS (SELECT 1, '{employees.iban}' UNION ALL SELECT 2, iban FROM r JOIN employees ON id = 1 WHERE n < 2) SELECT x FROM r;
 SELECT iban FROM employees WHERE id = 1 UNION ALL SELECT name FROM employees;
