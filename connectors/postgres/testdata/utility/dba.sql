@@ -1,11 +1,11 @@
 -- DBA, pgAdmin, DBeaver, Prisma, dbt, Hibernate.
-SELECT schemaname, relname, n_live_tup, n_dead_tup FROM pg_stat_user_tables ORDER BY 1, 2;
+SELECT schemaname, relname, n_live_tup >= 0, n_dead_tup >= 0 FROM pg_stat_user_tables ORDER BY 1, 2;
 SELECT relname, pg_size_pretty(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY pg_total_relation_size(oid) DESC, 1 LIMIT 5;
 SELECT schemaname, relname, indexrelname FROM pg_stat_user_indexes ORDER BY 2, 3;
 SELECT pid, usename, application_name, state FROM pg_stat_activity WHERE pid = -1;
 SELECT count(*) FROM pg_stat_activity WHERE datname = 'nosuch' AND state = 'active';
-SELECT locktype, mode, granted FROM pg_locks WHERE relation = 'customers'::regclass;
-SELECT blocked.pid FROM pg_locks blocked JOIN pg_locks blocking ON blocking.relation = blocked.relation AND blocking.pid <> blocked.pid WHERE NOT blocked.granted;
+SELECT locktype, mode, granted FROM pg_locks WHERE relation = 'customers'::regclass AND pid = pg_backend_pid();
+SELECT blocked.pid FROM pg_locks blocked JOIN pg_locks blocking ON blocking.relation = blocked.relation AND blocking.pid <> blocked.pid WHERE NOT blocked.granted AND blocked.pid = pg_backend_pid();
 SELECT datname, pg_catalog.pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'postgres';
 SELECT name, setting, unit FROM pg_settings WHERE name IN ('work_mem', 'shared_buffers') ORDER BY 1;
 SELECT schemaname, sequencename, data_type, last_value FROM pg_sequences ORDER BY 1, 2;
