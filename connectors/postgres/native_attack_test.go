@@ -41,6 +41,8 @@ func TestNativeNamesCannotBeSwapped(t *testing.T) {
 	}
 	direct := server.URL(server.App(), "native_attack")
 	a := parse("a", plainRows)
+	// The target keeps 63 bytes of a name.
+	name, one, other := strings.Repeat("n", 63), strings.Repeat("n", 63)+"x", strings.Repeat("n", 63)+"y"
 	go_ := []any{bind("", "a"), run("")}
 	for name, script := range map[string][]any{
 		"search path in one text":               {"SET search_path = evil; " + plainRows},
@@ -54,6 +56,12 @@ func TestNativeNamesCannotBeSwapped(t *testing.T) {
 		"search path comes back with a query":   together("SET search_path = evil", all("SET LOCAL search_path = public"), all("SELECT 1"), query("SELECT 2"), query(plainRows), ready{}, ready{}),
 		"search path comes back with an error":  together("SET search_path = evil", all("SET search_path = public"), all("SELECT 1"), all("SELECT 1/0"), sync_, all(plainRows), sync_, ready{}, ready{}),
 		"search path of a portal":               together("BEGIN", parse("b", "SELECT best()"), bind("p", "b"), all("SET LOCAL search_path = evil"), run("p"), sync_, ready{}, "ROLLBACK"),
+		"long name":                             together(parse(one, plainRows), sync_, ready{}, closing('S', other), parse(other, hiddenRows), sync_, ready{}, bind("", one), run(""), sync_, ready{}),
+		"long name in a pipeline":               together(parse(one, plainRows), closing('S', other), parse(other, hiddenRows), bind("", one), run(""), sync_, ready{}),
+		"long name of SQL's":                    together("PREPARE "+name+" AS "+plainRows, closing('S', one), parse(one, hiddenRows), sync_, ready{}, "EXECUTE "+name),
+		"long name of a portal":                 together("BEGIN", a, parse("b", hiddenRows), bind(one, "a"), closing('P', other), bind(other, "b"), sync_, ready{}, run(one), sync_, ready{}, "ROLLBACK"),
+		"long name of a cursor":                 together("BEGIN", "DECLARE "+name+" CURSOR FOR "+plainRows, closing('P', one), parse("b", hiddenRows), bind(one, "b"), sync_, ready{}, "FETCH ALL "+name, "ROLLBACK"),
+		"long name, closed by SQL":              together("BEGIN", a, bind(one, "a"), sync_, ready{}, "CLOSE "+name, "DECLARE "+name+" CURSOR FOR "+hiddenRows, run(one), sync_, ready{}, "ROLLBACK"),
 		"copy in one text":                      {"SET search_path = evil; COPY (" + plainRows + ") TO STDOUT"},
 		"prepared, swapped":                     together(a, sync_, ready{}, swapPrepared, go_, sync_, ready{}),
 		"prepared, swapped, described":          together(a, describe('S', "a"), sync_, ready{}, swapPrepared, go_, sync_, ready{}),

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,10 +16,25 @@ var someTexts = []string{"SELECT 1", "SELECT 2 AS x, 'y'::text", "SELECT nosuch"
 	"SELECT g FROM generate_series(1, 4) g", "SET LOCAL search_path = pg_catalog, public", "SELECT set_config('work_mem', '2MB', false)", "UPDATE t SET a = a + 1", "CLOSE ALL",
 	"DO $$ BEGIN PERFORM 1; END $$", "SELEC", "DISCARD ALL", "CREATE TEMP TABLE u (a int)", "DROP TABLE u", "SELECT * FROM u", "ALTER TABLE u ADD b text"}
 
+var sqlNames = regexp.MustCompile(`(PREPARE|EXECUTE|DEALLOCATE|DECLARE|FETCH|CLOSE) [ap]\b`)
+
 // randomly makes a script of messages that a client might send.
 func randomly(r *rand.Rand, texts []string) []any {
 	pick := func(s ...string) string { return s[r.IntN(len(s))] }
 	text := func() string { return pick(texts...) }
+	if r.IntN(4) == 0 { // names that are one for the target
+		plainly := pick
+		pick = func(s ...string) string {
+			name := plainly(s...)
+			if len(name) == 1 {
+				name = strings.Repeat(name, 63) + plainly("x", "y")
+			}
+			return name
+		}
+		text = func() string {
+			return sqlNames.ReplaceAllStringFunc(plainly(texts...), func(s string) string { return s[:len(s)-1] + strings.Repeat(s[len(s)-1:], 63) })
+		}
+	}
 	var steps []any
 	due := 0 // answers that are not waited for yet
 	wait := func() {

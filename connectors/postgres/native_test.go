@@ -87,6 +87,7 @@ func TestNativeExtendedQuery(t *testing.T) {
 func TestNativeNames(t *testing.T) {
 	one, two := parse("a", "SELECT 1 AS one"), parse("a", "SELECT 2 AS two")
 	exec := []any{bind("", "a"), describe('P', ""), run("")}
+	long := strings.Repeat("ž", 31) + "n" // 63 bytes
 	alike(t, map[string][]any{
 		"taken":            together(one, two, sync_, ready{}, exec, sync_, ready{}),
 		"closed and taken": together(one, closing('S', "a"), two, exec, sync_, ready{}),
@@ -110,6 +111,9 @@ func TestNativeNames(t *testing.T) {
 		"discard fails":                   together(one, sync_, ready{}, "BEGIN", "DISCARD ALL", "ROLLBACK", exec, sync_, ready{}),
 		"prepare takes the name":          together(one, sync_, ready{}, "PREPARE a AS SELECT 9", "DEALLOCATE a", "PREPARE a AS SELECT 9", one, sync_, ready{}, closing('S', "a"), one, exec, sync_, ready{}),
 		"kept over a rollback":            together("BEGIN", one, sync_, ready{}, "ROLLBACK", exec, sync_, ready{}),
+		"long":                            together(parse(long+"x", "SELECT 1"), bind(long+"p", long+"y"), describe('P', long+"q"), run(long+"r"), closing('S', long+"z"), bind("", long+"x"), sync_, ready{}, describe('S', long+"s"), sync_, ready{}),
+		"long, and SQL's":                 together(parse(long+"x", "SELECT 1"), sync_, ready{}, "EXECUTE "+long+"y", "DEALLOCATE "+long, bind("", long+"x"), sync_, ready{}),
+		"in signs":                        {parse(`a"b'c;`, "SELECT 1"), bind(`p"'`, `a"b'c;`), describe('P', `p"'`), run(`p"'`), sync_, ready{}, `DEALLOCATE "a""b'c;"`, bind("", `a"b'c;`), sync_, ready{}},
 		"renewed":                         together(one, sync_, ready{}, "DO $$ BEGIN PERFORM 1; END $$", exec, sync_, ready{}, exec, sync_, ready{}),
 		"renewed, other shape": together("CREATE TEMP TABLE t (a int)", parse("a", "SELECT * FROM t"), describe('S', "a"), sync_, ready{}, exec, sync_, ready{},
 			"ALTER TABLE t ADD b text", exec, sync_, ready{}, closing('S', "a"), parse("a", "SELECT * FROM t"), exec, sync_, ready{}),

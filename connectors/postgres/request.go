@@ -155,6 +155,21 @@ func errMessage(typ byte) error {
 	return &bastion.TargetError{Code: "08P01", Summary: fmt.Sprintf("the client sent a message of type %q, which is not known or not right here", typ)}
 }
 
+// kept is what the target keeps of a name, a statement's or a portal's: 63 bytes
+// (NAMEDATALEN), so that longer ones can be the same name. SQL cuts them at a letter, the
+// protocol anywhere. Here it is at a letter, and the target is sent nothing longer.
+func kept(name string) string {
+	const most = 63
+	if len(name) <= most {
+		return name
+	}
+	n := most
+	for n > most-utf8.UTFMax && !utf8.RuneStart(name[n]) {
+		n--
+	}
+	return name[:n]
+}
+
 // malformed answers a message whose body is not what its type says, as PostgreSQL
 // does: it is refused, and what follows is skipped until Sync.
 func (c *client) malformed() error {
@@ -196,6 +211,7 @@ func (c *client) message(typ byte, body []byte) error {
 		if typ == 'D' {
 			return c.describe(kind, name)
 		}
+		name = kept(name)
 		theirs := outcome(nil)
 		if kind == 'S' {
 			theirs = c.name(name, nil)
@@ -468,6 +484,7 @@ func (c *client) parse(name, text string, types []byte) error {
 		}
 		flights = append(flights, st.flight)
 	}
+	name = kept(name)
 	theirs := c.name(name, st)
 	if err := c.send(parseMessage{name, types, theirs}, theirs, flights...); err != nil {
 		return c.refuse(err)
@@ -477,7 +494,8 @@ func (c *client) parse(name, text string, types []byte) error {
 
 // bind takes a statement with its parameters through the gate.
 func (c *client) bind(b *wire.Body) error {
-	portal, name := b.String(), b.String()
+	portal, full := kept(b.String()), b.String()
+	name := kept(full)
 	values := b.Rest()
 	show, err := parameters(b)
 	values = values[:len(values)-len(b.Rest())]
@@ -491,7 +509,7 @@ func (c *client) bind(b *wire.Body) error {
 	case err != nil:
 		return c.refuse(err)
 	case st == nil:
-		return c.refuse(noStatement(name))
+		return c.refuse(noStatement(full))
 	case st.sql && st.text == "":
 		return c.refuse(&bastion.TargetError{Code: "0A000", Summary: "what PREPARE made of this statement cannot be run by the protocol here; use EXECUTE"})
 	case c.portals.size() >= maxNames:
@@ -579,7 +597,8 @@ func paramValues(b []byte) []byte {
 }
 
 // describe asks for the columns of a statement or a portal.
-func (c *client) describe(kind byte, name string) error {
+func (c *client) describe(kind byte, full string) error {
+	name := kept(full)
 	var flight *bastion.Flight
 	if kind == 'S' {
 		st, err := c.standing(name)
@@ -587,7 +606,7 @@ func (c *client) describe(kind byte, name string) error {
 		case err != nil:
 			return c.refuse(err)
 		case st == nil:
-			return c.refuse(noStatement(name))
+			return c.refuse(noStatement(full))
 		case st.sql && st.flight == nil:
 			return c.describePrepared(st, name)
 		}
@@ -598,7 +617,7 @@ func (c *client) describe(kind byte, name string) error {
 			return c.refuse(err)
 		}
 		if a == nil {
-			return c.refuse(noPortal(name))
+			return c.refuse(noPortal(full))
 		}
 		flight = a.flight
 	}
@@ -625,13 +644,14 @@ func (c *client) describePrepared(st *prepared, name string) error {
 }
 
 // execute runs a portal.
-func (c *client) execute(name string, rows uint32) error {
+func (c *client) execute(full string, rows uint32) error {
+	name := kept(full)
 	a, err := known(c, &c.portals, name)
 	if err != nil {
 		return c.refuse(err)
 	}
 	if a == nil {
-		return c.refuse(noPortal(name))
+		return c.refuse(noPortal(full))
 	}
 	if a.flight != nil && a.pause != c.pauses {
 		// Time has passed since it was decided.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -655,9 +654,9 @@ func noStatement(name string) error {
 	if name == "" {
 		return &bastion.TargetError{Code: "26000", Summary: "unnamed prepared statement does not exist"}
 	}
-	return &bastion.TargetError{Code: "26000", Summary: "prepared statement " + strconv.Quote(bastion.VisibleLine(name)) + " does not exist"}
+	return &bastion.TargetError{Code: "26000", Summary: `prepared statement "` + bastion.VisibleLine(name) + `" does not exist`}
 }
 
 func noPortal(name string) error {
-	return &bastion.TargetError{Code: "34000", Summary: "portal " + strconv.Quote(bastion.VisibleLine(name)) + " does not exist"}
+	return &bastion.TargetError{Code: "34000", Summary: `portal "` + bastion.VisibleLine(name) + `" does not exist`}
 }
