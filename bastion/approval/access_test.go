@@ -13,6 +13,8 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // want is a question for two hours of access.
@@ -79,7 +81,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("the same, asked again, became request %d", again.ID)
 	}
 	w.holds(alice)
-	w.pass(10 * time.Minute)
+	w.Pass(10 * time.Minute)
 	got := w.approves(rita, r.ID)
 	begins, ends := start.Add(10*time.Minute), start.Add(130*time.Minute)
 	if got.State != bastion.Approved || !got.Access.From.Equal(begins) || !got.Expires.Equal(ends) {
@@ -98,9 +100,9 @@ func TestAccess(t *testing.T) {
 	if _, err := w.Use(t.Context(), r.ID, ask(alice, plan(statement), need(1, "reviewer"))); err == nil {
 		t.Error("access was used up by an operation")
 	}
-	w.pass(2*time.Hour - 1)
+	w.Pass(2*time.Hour - 1)
 	w.holds(alice, 1)
-	w.pass(1) // to the nanosecond
+	w.Pass(1) // to the nanosecond
 	w.holds(alice)
 	if got, want := w.log(r.ID), "request alice, vote rita approve, refused alice, expired sallyport"; got != want {
 		t.Errorf("log: %s\nwant %s", got, want)
@@ -170,7 +172,7 @@ func TestBadAccess(t *testing.T) {
 			refused(t, err, c.says)
 		})
 	}
-	if n := len(eventsIn(t, w.db)); n != 0 {
+	if n := len(storetest.Events(t, w.db)); n != 0 {
 		t.Errorf("%d events of nothing", n)
 	}
 }
@@ -209,20 +211,20 @@ func TestAccessLaterAndInWindow(t *testing.T) {
 	r := w.access(q)
 	w.approves(rita, r.ID)
 	w.holds(alice)
-	w.pass(20*time.Minute - 1)
+	w.Pass(20*time.Minute - 1)
 	w.holds(alice)
-	w.pass(1)
+	w.Pass(1)
 	if g := w.holds(alice, r.ID); !g[0].Until.Equal(start.Add(80 * time.Minute)) {
 		t.Errorf("until %v", g[0].Until)
 	}
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	w.holds(alice)
 
 	late := q // approved after its start, it has its whole time
-	late.Asked.From = w.clock().Add(5 * time.Minute)
+	late.Asked.From = w.Now().Add(5 * time.Minute)
 	r = w.access(late)
-	w.pass(10 * time.Minute)
-	if got := w.approves(rita, r.ID); !got.Expires.Equal(w.clock().Add(time.Hour)) {
+	w.Pass(10 * time.Minute)
+	if got := w.approves(rita, r.ID); !got.Expires.Equal(w.Now().Add(time.Hour)) {
 		t.Errorf("approved late: until %v", got.Expires)
 	}
 
@@ -238,7 +240,7 @@ func TestAccessLaterAndInWindow(t *testing.T) {
 		{0, 0}, {time.Hour - 1, 0}, {time.Hour, 2 * time.Hour}, {2*time.Hour - 1, 2 * time.Hour}, {2 * time.Hour, 0},
 		{7 * time.Hour, 8 * time.Hour}, {8*time.Hour - 1, 8 * time.Hour}, {8 * time.Hour, 0}, {9 * time.Hour, 0},
 	} {
-		w.pass(start.Add(c.after).Sub(w.clock()))
+		w.Pass(start.Add(c.after).Sub(w.Now()))
 		if c.until == 0 {
 			w.holds(alice)
 		} else if g := w.holds(alice, r.ID); !g[0].Until.Equal(start.Add(c.until)) {
@@ -370,7 +372,7 @@ func TestEmergency(t *testing.T) {
 	if got, want := w.log(1)+"; "+w.log(2), "request alice, alarm alice; request sallyport"; got != want {
 		t.Fatalf("log: %s", got)
 	}
-	for _, e := range eventsIn(t, w.db) {
+	for _, e := range storetest.Events(t, w.db) {
 		if e.Kind == bastion.EventAlarm && (e.Who != boss.ID() || e.Target != production.Name || e.Rule != "break-glass" || e.Reason != q.Reason ||
 			e.Text != "emergency access to shop-production with break-glass until 2026-03-01T14:00:00Z" || e.Session != "s-alice") {
 			t.Errorf("the alarm: %+v", e)
@@ -388,7 +390,7 @@ func TestEmergency(t *testing.T) {
 	refused(t, err, "was an emergency and needs no approval; what was done is looked at in review 2")
 	_, err = w.vote(rita, 2, bastion.VoteApprove)
 	refused(t, err, "what review 2 looks at still goes on; revoke request 1 or wait for its end")
-	w.pass(2 * time.Hour)
+	w.Pass(2 * time.Hour)
 	w.holds(boss)
 	for _, who := range []bastion.Identity{boss, home, bot} {
 		for _, v := range []bastion.Verdict{bastion.VoteApprove, bastion.VoteDeny} {
@@ -405,7 +407,7 @@ func TestEmergency(t *testing.T) {
 			t.Errorf("it is in the queue of %s: %v, %v", who.Name, ids(got), err)
 		}
 	}
-	w.pass(365 * 24 * time.Hour) // it waits for as long as it takes
+	w.Pass(365 * 24 * time.Hour) // it waits for as long as it takes
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -527,10 +529,10 @@ func TestGrantNoLongerCounts(t *testing.T) {
 		change func(*world)
 		says   string
 	}{
-		{"the approver was demoted", func(w *world) { w.set(person("rita", "deployer")) }, "rita may no longer approve it"},
-		{"the approver is gone", func(w *world) { w.forget(rita) }, "rita is no longer known here"},
-		{"the approver is the requester", func(w *world) { p := rita; p.Email = "ALICE@example.com"; w.set(p) }, "may be the same person"},
-		{"the approver joins the team", func(w *world) { w.set(person("rita", "reviewer", "team-shop")) }, "rita is not of another team than the one who asked"},
+		{"the approver was demoted", func(w *world) { w.Set(bastiontest.Person("rita", "deployer")) }, "rita may no longer approve it"},
+		{"the approver is gone", func(w *world) { w.Forget(rita) }, "rita is no longer known here"},
+		{"the approver is the requester", func(w *world) { p := rita; p.Email = "ALICE@example.com"; w.Set(p) }, "may be the same person"},
+		{"the approver joins the team", func(w *world) { w.Set(bastiontest.Person("rita", "reviewer", "team-shop")) }, "rita is not of another team than the one who asked"},
 		{"policy does not offer it", func(w *world) { w.mu.Lock(); w.gone = true; w.mu.Unlock() }, "the policy no longer offers it"},
 		{"policy asks for more", func(w *world) { w.offer(terms("writer", need(2, "reviewer"))) }, "the policy now asks for 2 approvals by reviewers"},
 		{"policy asks for somebody else", func(w *world) { w.offer(terms("writer", need(1, "owner"))) }, "the policy now asks for 1 approval by an owner"},
@@ -539,29 +541,29 @@ func TestGrantNoLongerCounts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, everybody()...)
-			w.set(person("alice", "deployer", "team-shop"))
-			banker := person("rita", "reviewer", "team-bank")
-			w.set(banker)
-			who, _ := w.known(alice.ID())
+			w.Set(bastiontest.Person("alice", "deployer", "team-shop"))
+			banker := bastiontest.Person("rita", "reviewer", "team-bank")
+			w.Set(banker)
+			who, _ := w.Known(alice.ID())
 			q := want(who, "writer")
 			q.Terms.OtherTeam = true
 			r := w.access(q)
 			w.approves(banker, r.ID)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			w.holds(who, r.ID)
 			c.change(w)
-			w.pass(approval.Recheck)
+			w.Pass(approval.Recheck)
 			w.holds(who)
-			w.set(banker) // and nothing brings it back
+			w.Set(banker) // and nothing brings it back
 			w.mu.Lock()
 			w.gone, w.terms = false, nil
 			w.mu.Unlock()
-			w.pass(approval.Recheck)
+			w.Pass(approval.Recheck)
 			w.holds(who)
 			if got, want := w.log(r.ID), "request alice, vote rita approve, expired sallyport"; got != want {
 				t.Errorf("log: %s", got)
 			}
-			if e := eventsIn(t, w.db); !strings.Contains(e[len(e)-1].Reason, c.says) {
+			if e := storetest.Events(t, w.db); !strings.Contains(e[len(e)-1].Reason, c.says) {
 				t.Errorf("logged as %q", e[len(e)-1].Reason)
 			}
 		})
@@ -576,17 +578,17 @@ func TestGrantStillCounts(t *testing.T) {
 	w.approves(rita, r.ID)
 	w.approves(ben, r.ID)
 	w.holds(alice, r.ID)
-	w.forget(rita)
-	w.pass(approval.Recheck)
+	w.Forget(rita)
+	w.Pass(approval.Recheck)
 	w.holds(alice, r.ID)
 	w.access(urgent(ben))
-	w.forget(pia)
-	w.pass(approval.Recheck)
+	w.Forget(pia)
+	w.Pass(approval.Recheck)
 	w.holds(ben, 2)
 	w.mu.Lock()
 	w.gone = true
 	w.mu.Unlock()
-	w.pass(approval.Recheck)
+	w.Pass(approval.Recheck)
 	w.holds(ben)
 	w.holds(alice)
 }
@@ -597,8 +599,8 @@ func TestGrantCannotEnd(t *testing.T) {
 	r := w.access(want(alice, "writer"))
 	w.approves(rita, r.ID)
 	w.holds(alice, r.ID)
-	w.forget(rita)
-	w.pass(approval.Recheck)
+	w.Forget(rita)
+	w.Pass(approval.Recheck)
 	disk := errors.New("disk full")
 	w.fail(disk)
 	for range 2 {
@@ -627,23 +629,23 @@ func TestGrantsAfterRestart(t *testing.T) {
 	if _, err := w.revokes(rita, taken.ID, "not that"); err != nil {
 		t.Fatal(err)
 	}
-	restart := func() { w.Service = w.service(w.clock) }
+	restart := func() { w.Service = w.service(w.Now) }
 	restart()
 	w.holds(alice, 1, 2)
 	w.holds(ben, 4)
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	restart()
 	w.holds(alice, 2)
 	for range 2 {
-		w.pass(-30 * time.Minute)
+		w.Pass(-30 * time.Minute)
 		restart()
 		w.holds(alice, 2)
 	}
-	w.pass(3 * time.Hour)
+	w.Pass(3 * time.Hour)
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.pass(-3 * time.Hour)
+	w.Pass(-3 * time.Hour)
 	restart()
 	w.holds(alice)
 	w.holds(ben)
@@ -665,7 +667,7 @@ func TestSweep(t *testing.T) {
 	before := len(w.notes())
 	sweep := func(at time.Duration, want ...string) {
 		t.Helper()
-		w.pass(start.Add(at).Sub(w.clock()))
+		w.Pass(start.Add(at).Sub(w.Now()))
 		for range 2 {
 			if err := w.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
@@ -693,15 +695,15 @@ func TestSweep(t *testing.T) {
 	}
 
 	for n := range 250 { // more than one transaction ends
-		who := person("p" + number(n%10))
+		who := bastiontest.Person("p" + number(n%10))
 		w.file(ask(who, plan(number(n)), need(1, "reviewer")))
 	}
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	expired := 0
-	for _, e := range eventsIn(t, w.db) {
+	for _, e := range storetest.Events(t, w.db) {
 		if e.Kind == bastion.EventExpired {
 			expired++
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 func TestNewNeedsEverything(t *testing.T) {
@@ -48,7 +50,7 @@ func TestLife(t *testing.T) {
 	if _, err := w.Use(t.Context(), r.ID, q); err == nil {
 		t.Fatal("used before it was approved")
 	}
-	w.pass(time.Minute)
+	w.Pass(time.Minute)
 	got := w.approves(rita, r.ID)
 	if got.State != bastion.Approved || got.Yours || got.Approvers != nil {
 		t.Errorf("approved: %+v", got)
@@ -70,7 +72,7 @@ func TestLife(t *testing.T) {
 	if got, want := w.log(r.ID), "request alice, refused alice, vote rita approve, use alice, refused alice"; got != want {
 		t.Errorf("log: %s\nwant %s", got, want)
 	}
-	for _, e := range eventsIn(t, w.db) {
+	for _, e := range storetest.Events(t, w.db) {
 		if e.Kind == bastion.EventUse && (e.Digest != r.Digest || e.Text != statement || !slices.Equal(e.By, []string{"rita"}) || e.Who != alice.ID() || e.Session != "s-alice") {
 			t.Errorf("the event of the use: %+v", e)
 		}
@@ -130,7 +132,7 @@ func TestBadQuestions(t *testing.T) {
 	q := good()
 	q.Reason = strings.Repeat("ä", 2000)
 	w.file(q)
-	if n := len(eventsIn(t, w.db)); n != 1 {
+	if n := len(storetest.Events(t, w.db)); n != 1 {
 		t.Errorf("%d events for one request", n)
 	}
 }
@@ -148,7 +150,7 @@ func TestOpenRequestsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.file(ask(alice, plan("one more"), need(1, "reviewer")))
-	w.pass(time.Hour) // nobody looked, and all of them are over
+	w.Pass(time.Hour) // nobody looked, and all of them are over
 	w.file(ask(alice, plan("later"), need(1, "reviewer")))
 }
 
@@ -201,7 +203,7 @@ func TestVisibility(t *testing.T) {
 	}
 	_, err := w.vote(axel, r.ID, bastion.VoteApprove)
 	refused(t, err, "not yours to decide: it needs 1 approval by a reviewer")
-	if n := len(eventsIn(t, w.db)); n != 2 { // the request, and axel's attempt
+	if n := len(storetest.Events(t, w.db)); n != 2 { // the request, and axel's attempt
 		t.Errorf("%d events: what one may not see leaves no trace in one's own log", n)
 	}
 }
@@ -217,7 +219,7 @@ func ids(rs []bastion.Request) []uint64 {
 func TestLists(t *testing.T) {
 	w := newWorld(t, everybody()...)
 	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: rita.ID(), Groups: []string{"deployer"}}
-	w.set(bot)
+	w.Set(bot)
 	file := func(who bastion.Identity, n int, needs ...bastion.Need) uint64 {
 		return w.file(ask(who, plan(number(n)), needs...)).ID
 	}
@@ -256,7 +258,7 @@ func TestLists(t *testing.T) {
 		{axel, bastion.RequestFilter{Open: true, Limit: 3}, []uint64{6, 5, 4}},
 		{axel, bastion.RequestFilter{Mine: true}, nil},
 		{axel, bastion.RequestFilter{Decide: true}, nil},
-		{person("eve"), bastion.RequestFilter{}, nil},
+		{bastiontest.Person("eve"), bastion.RequestFilter{}, nil},
 		{bastion.Identity{}, bastion.RequestFilter{}, nil},
 	} {
 		got, err := w.Requests(t.Context(), c.who, c.f)
@@ -271,7 +273,7 @@ func TestLists(t *testing.T) {
 			}
 		}
 	}
-	w.pass(31 * time.Minute) // over, approved ones too, before anybody looked
+	w.Pass(31 * time.Minute) // over, approved ones too, before anybody looked
 	if got, err := w.Requests(t.Context(), rita, bastion.RequestFilter{Open: true}); err != nil || len(got) != 0 {
 		t.Errorf("open after their time: %v, %v", ids(got), err)
 	}
@@ -302,7 +304,7 @@ func TestSecretInText(t *testing.T) {
 			t.Errorf("afterwards %s reads %q, %v", who.Name, got.Text, err)
 		}
 	}
-	for _, e := range eventsIn(t, w.db) {
+	for _, e := range storetest.Events(t, w.db) {
 		if strings.Contains(e.Text+e.Reason+e.Error, "hunter2") {
 			t.Errorf("the log has the secret: %+v", e)
 		}
@@ -323,7 +325,7 @@ func TestQuorums(t *testing.T) {
 		t.Errorf("more than needed: %s, %d votes", got.State, len(got.Votes))
 	}
 	// One more than needed makes up for one who may not any more.
-	w.set(person("rita"))
+	w.Set(bastiontest.Person("rita"))
 	if _, err := w.Use(t.Context(), r.ID, ask(alice, plan(number(1)), both...)); err != nil {
 		t.Errorf("with pia and omar left: %v", err)
 	}
@@ -374,10 +376,10 @@ func TestHolds(t *testing.T) {
 	q := ask(alice, connect, need(1, "reviewer"))
 	q.Decision.Holds = time.Hour
 	r := w.file(q)
-	w.pass(20 * time.Minute)
+	w.Pass(20 * time.Minute)
 	w.approves(rita, r.ID)
 	for range 3 {
-		w.pass(19 * time.Minute)
+		w.Pass(19 * time.Minute)
 		found, ok, err := w.Find(t.Context(), alice, connect)
 		if err != nil || !ok || found.ID != r.ID {
 			t.Fatalf("find: %v %v", ok, err)
@@ -386,7 +388,7 @@ func TestHolds(t *testing.T) {
 			t.Fatalf("use: %s until %v, %v", got.State, got.Expires, err)
 		}
 	}
-	w.pass(3 * time.Minute)
+	w.Pass(3 * time.Minute)
 	_, err := w.Use(t.Context(), r.ID, q)
 	refused(t, err, "it was not used in time")
 	if _, ok, err := w.Find(t.Context(), alice, connect); ok || err != nil {

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 // Each attack is a way in which one person could be two, or an approval could
 // serve what nobody approved.
 
 func TestApproveOwn(t *testing.T) {
-	boss := person("boss", "deployer", "reviewer", "owner", "auditor", "chief")
+	boss := bastiontest.Person("boss", "deployer", "reviewer", "owner", "auditor", "chief")
 	again := boss // another provider, another subject, the same mailbox
 	again.Issuer, again.Subject, again.Email = "https://other.example", "4711", "BOSS@Example.com"
 	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: boss.ID(), Groups: []string{"deployer", "reviewer"}}
@@ -73,7 +75,7 @@ func TestOwnerNeverSeen(t *testing.T) {
 	}
 	_, err := w.vote(rita, r.ID, bastion.VoteApprove)
 	refused(t, err, "the owner of the service that asks has not signed in here yet")
-	w.set(bastion.Identity{Issuer: "https://other.example", Subject: "boss", Kind: bastion.Person, Name: "boss", Email: "boss@example.com"})
+	w.Set(bastion.Identity{Issuer: "https://other.example", Subject: "boss", Kind: bastion.Person, Name: "boss", Email: "boss@example.com"})
 	if got := w.approves(rita, r.ID); got.State != bastion.Approved {
 		t.Errorf("after the owner signed in: %s", got.State)
 	}
@@ -106,7 +108,7 @@ func TestTwoAccountsBecomeOnePerson(t *testing.T) {
 	w.approves(rita, r.ID)
 	w.approves(other, r.ID)
 	other.Email = rita.Email
-	w.set(other)
+	w.Set(other)
 	_, err := w.Use(t.Context(), r.ID, q)
 	refused(t, err, "no longer counts")
 }
@@ -123,7 +125,7 @@ func TestOnePersonInTwoRoles(t *testing.T) {
 
 // A role that is asked for but does not carry the duty approves nothing.
 func TestRoleWithoutDuty(t *testing.T) {
-	chief := person("chief", "chief")
+	chief := bastiontest.Person("chief", "chief")
 	w := newWorld(t, append(everybody(), chief)...)
 	r := w.file(ask(alice, plan(statement), need(1, "chief")))
 	if _, err := w.vote(chief, r.ID, bastion.VoteApprove); !errors.Is(err, bastion.ErrNotFound) {
@@ -141,13 +143,13 @@ func TestVoteNoLongerCounts(t *testing.T) {
 		change func(*world)
 		says   string
 	}{
-		{"the approver was demoted", func(w *world) { w.set(person("rita", "deployer")) }, "rita may no longer approve it"},
-		{"the approver's groups were removed", func(w *world) { w.set(person("rita")) }, "rita may no longer approve it"},
-		{"the approver has another approving role now", func(w *world) { w.set(person("rita", "owner")) }, "rita may no longer approve it"},
-		{"the approver is gone", func(w *world) { w.forget(rita) }, "rita is no longer known here"},
-		{"the approver is a machine now", func(w *world) { p := rita; p.Kind = bastion.Service; w.set(p) }, "rita is no longer known here"},
-		{"the approver turns out to be the requester", func(w *world) { p := rita; p.Email = "ALICE@example.com"; w.set(p) }, "rita may be the same person"},
-		{"the requester turns out to be the approver", func(w *world) { p := alice; p.Email = rita.Email; w.set(p) }, "rita may be the same person"},
+		{"the approver was demoted", func(w *world) { w.Set(bastiontest.Person("rita", "deployer")) }, "rita may no longer approve it"},
+		{"the approver's groups were removed", func(w *world) { w.Set(bastiontest.Person("rita")) }, "rita may no longer approve it"},
+		{"the approver has another approving role now", func(w *world) { w.Set(bastiontest.Person("rita", "owner")) }, "rita may no longer approve it"},
+		{"the approver is gone", func(w *world) { w.Forget(rita) }, "rita is no longer known here"},
+		{"the approver is a machine now", func(w *world) { p := rita; p.Kind = bastion.Service; w.Set(p) }, "rita is no longer known here"},
+		{"the approver turns out to be the requester", func(w *world) { p := rita; p.Email = "ALICE@example.com"; w.Set(p) }, "rita may be the same person"},
+		{"the requester turns out to be the approver", func(w *world) { p := alice; p.Email = rita.Email; w.Set(p) }, "rita may be the same person"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, everybody()...)
@@ -161,8 +163,8 @@ func TestVoteNoLongerCounts(t *testing.T) {
 				t.Errorf("%v is not a *NotApprovedError of an expired request", err)
 			}
 			// It has ended, so that the next attempt asks anew rather than for ever in vain.
-			w.set(rita)
-			w.set(alice)
+			w.Set(rita)
+			w.Set(alice)
 			if _, err := w.Use(t.Context(), r.ID, q); err == nil {
 				t.Error("it came back")
 			}
@@ -193,7 +195,7 @@ func TestDemotedBeforeTheSecondVote(t *testing.T) {
 	w := newWorld(t, everybody()...)
 	r := w.file(ask(alice, plan(statement), need(2, "reviewer")))
 	w.approves(rita, r.ID)
-	w.set(person("rita"))
+	w.Set(bastiontest.Person("rita"))
 	if got := w.approves(ben, r.ID); got.State != bastion.Pending {
 		t.Errorf("with one of two left: %s", got.State)
 	}
@@ -238,7 +240,7 @@ func TestPolicyHoldsLessAtUse(t *testing.T) {
 	q.Decision.Holds = 8 * time.Hour
 	r := w.file(q)
 	w.approves(rita, r.ID)
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	if _, err := w.Use(t.Context(), r.ID, q); err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +341,7 @@ func TestVoteAfterExpiry(t *testing.T) {
 	q := ask(alice, plan(statement), need(1, "reviewer"))
 	q.Decision.Within = time.Minute
 	r := w.file(q)
-	w.pass(time.Minute) // to the nanosecond: the end is the end
+	w.Pass(time.Minute) // to the nanosecond: the end is the end
 	for _, v := range []bastion.Verdict{bastion.VoteApprove, bastion.VoteDeny} {
 		_, err := w.vote(rita, r.ID, v)
 		refused(t, err, "request 1 has expired")
@@ -356,11 +358,11 @@ func TestClockSetBack(t *testing.T) {
 	unseen := w.file(ask(alice, plan("nobody looks at it"), need(1, "reviewer")))
 	r := w.file(q)
 	w.approves(rita, r.ID)
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	if got := w.state(r.ID); got != bastion.Expired {
 		t.Fatalf("after its time: %s", got)
 	}
-	w.pass(-time.Hour)
+	w.Pass(-time.Hour)
 	for range 2 {
 		if got := w.state(r.ID); got != bastion.Expired {
 			t.Errorf("set back: %s", got)
@@ -371,11 +373,11 @@ func TestClockSetBack(t *testing.T) {
 		if _, err := w.Use(t.Context(), r.ID, q); err == nil {
 			t.Error("used after its time")
 		}
-		w.Service = w.service(w.clock) // after a restart
+		w.Service = w.service(w.Now) // after a restart
 	}
 	r = w.file(q) // and what is asked now does not wait until the clock has caught up
 	w.approves(rita, r.ID)
-	w.pass(31 * time.Minute)
+	w.Pass(31 * time.Minute)
 	if got := w.state(r.ID); got != bastion.Expired {
 		t.Errorf("behind the clock: %s", got)
 	}
@@ -385,10 +387,10 @@ func TestClockSetBack(t *testing.T) {
 func TestClockSetBackWhileDown(t *testing.T) {
 	w := newWorld(t, everybody()...)
 	r := w.file(ask(alice, plan(statement), need(1, "reviewer")))
-	w.pass(40 * time.Minute)
+	w.Pass(40 * time.Minute)
 	w.file(ask(ben, plan("something else, later"), need(1, "owner"))) // nobody looks at alice's
-	w.pass(-35 * time.Minute)
-	w.Service = w.service(w.clock)
+	w.Pass(-35 * time.Minute)
+	w.Service = w.service(w.Now)
 	_, err := w.vote(rita, r.ID, bastion.VoteApprove)
 	refused(t, err, "has expired")
 }
@@ -397,7 +399,7 @@ func TestClockSetBackWhileDown(t *testing.T) {
 // would obey.
 func TestTerminalEscapes(t *testing.T) {
 	evil := "because \x1b]52;c;ZXZpbA==\x07\u202e of it\r\x1b[2J"
-	mallory := person("mallory", "reviewer")
+	mallory := bastiontest.Person("mallory", "reviewer")
 	mallory.Name = "m\x1b[31mallory"
 	w := newWorld(t, append(everybody(), mallory)...)
 	q := ask(alice, plan(statement), need(1, "reviewer"))
@@ -412,7 +414,7 @@ func TestTerminalEscapes(t *testing.T) {
 	}
 	again := w.file(q)
 	w.approves(mallory, again.ID)
-	w.forget(mallory)
+	w.Forget(mallory)
 	_, late := w.vote(rita, r.ID, bastion.VoteApprove)
 	_, uerr := w.Use(t.Context(), r.ID, q)
 	_, lapsed := w.Use(t.Context(), again.ID, q)
@@ -429,7 +431,7 @@ func TestTerminalEscapes(t *testing.T) {
 		t.Errorf("the reasons became %q and %q, %v", gone.Reason, gone.Votes[0].Reason, err)
 	}
 	kept := 0
-	for _, e := range eventsIn(t, w.db) { // reasons are the record; all else is the bastion's own words
+	for _, e := range storetest.Events(t, w.db) { // reasons are the record; all else is the bastion's own words
 		if e.Reason == evil {
 			kept++
 		}
@@ -468,7 +470,7 @@ func TestUseInAnotherSession(t *testing.T) {
 	q.Session = "s-alice"
 	_, err := w.Use(t.Context(), r.ID, q)
 	refused(t, err, "used already")
-	for _, e := range eventsIn(t, w.db) {
+	for _, e := range storetest.Events(t, w.db) {
 		if e.Kind == bastion.EventRequest && e.Session != "s-alice" || e.Kind == bastion.EventUse && e.Session != "s-later" {
 			t.Errorf("%s in session %s", e.Kind, e.Session)
 		}
@@ -483,8 +485,8 @@ func TestVoteAfterOwnDemotion(t *testing.T) {
 		if got, err := w.Request(t.Context(), rita, r.ID); err != nil || !got.Yours {
 			t.Fatalf("%v, %v", got.Yours, err)
 		}
-		demoted := person("rita", groups...)
-		w.set(demoted)
+		demoted := bastiontest.Person("rita", groups...)
+		w.Set(demoted)
 		for _, v := range []bastion.Verdict{bastion.VoteApprove, bastion.VoteDeny, bastion.VoteComment} {
 			_, err := w.vote(demoted, r.ID, v)
 			refused(t, err, "not found, or not yours to see")
@@ -500,7 +502,7 @@ func TestAccessOfSomebodyElse(t *testing.T) {
 	home := alice
 	home.Issuer = "https://other.example"
 	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: alice.ID()}
-	glued := bastion.Identity{Issuer: issuer + "#ali", Subject: "ce", Kind: bastion.Person, Name: "glued"}
+	glued := bastion.Identity{Issuer: bastiontest.Issuer + "#ali", Subject: "ce", Kind: bastion.Person, Name: "glued"}
 	w := newWorld(t, append(everybody(), home, bot, glued)...)
 	r := w.access(want(alice, "writer"))
 	w.approves(rita, r.ID)
@@ -516,7 +518,7 @@ func TestAccessOfSomebodyElse(t *testing.T) {
 
 // No account of the requester's approves, denies or keeps access for another one.
 func TestApproveOwnAccess(t *testing.T) {
-	boss := person("boss", "deployer", "reviewer", "owner", "auditor")
+	boss := bastiontest.Person("boss", "deployer", "reviewer", "owner", "auditor")
 	again := boss
 	again.Issuer, again.Subject, again.Email = "https://other.example", "4711", "BOSS@Example.com"
 	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: boss.ID(), Groups: []string{"reviewer"}}
@@ -563,7 +565,7 @@ func TestEmergencyTwiceAtOnce(t *testing.T) {
 	}
 	together(asks...)
 	alarms := 0
-	for _, e := range eventsIn(t, w.db) {
+	for _, e := range storetest.Events(t, w.db) {
 		if e.Kind == bastion.EventAlarm {
 			alarms++
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 )
 
 var past = flag.Int("past", 20_000, "past requests in benchmarks")
@@ -58,7 +59,7 @@ func BenchmarkLists(b *testing.B) {
 		{"open", axel, bastion.RequestFilter{Open: true}},
 		{"history", axel, bastion.RequestFilter{}},
 		{"mine", ben, bastion.RequestFilter{Mine: true, Limit: 10}},
-		{"nobody's", person("eve"), bastion.RequestFilter{}},
+		{"nobody's", bastiontest.Person("eve"), bastion.RequestFilter{}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
@@ -103,7 +104,7 @@ func BenchmarkLists(b *testing.B) {
 	})
 	b.Run("restart", func(b *testing.B) {
 		for b.Loop() {
-			w.service(w.clock)
+			w.service(w.Now)
 		}
 	})
 }
@@ -113,7 +114,7 @@ func BenchmarkLists(b *testing.B) {
 func BenchmarkGrants(b *testing.B) {
 	w := newWorld(b, everybody()...)
 	for n := range 1000 {
-		w.access(urgent(person("p" + number(n))))
+		w.access(urgent(bastiontest.Person("p" + number(n))))
 	}
 	r := w.access(want(alice, "writer"))
 	w.approves(rita, r.ID)
@@ -154,11 +155,11 @@ func BenchmarkGrants(b *testing.B) {
 			for n := 0; b.Loop(); n++ {
 				if n%5000 == 0 { // before it ends
 					b.StopTimer()
-					w.pass(9 * time.Hour)
+					w.Pass(9 * time.Hour)
 					w.approves(rita, w.access(q).ID)
 					b.StartTimer()
 				}
-				w.pass(approval.Recheck)
+				w.Pass(approval.Recheck)
 				if _, err := w.Grants(context.Background(), axel); err != nil {
 					b.Fatal(err)
 				}

@@ -1,11 +1,9 @@
 package approval_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,18 +16,16 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
-// childDir tells the test binary to be a bastion that will be killed. childDies says
-// how it kills itself: "event N" while the event of that number is written, "said N"
-// when that many things are done and it has not told of the last. With it, everything
-// is done once and in order; without it, in several goroutines until somebody kills it.
-const (
-	childDir  = "APPROVAL_TEST_DIR"
-	childDies = "APPROVAL_TEST_DIES"
-)
+// childDies says how a child kills itself: "event N" while the event of that number is
+// written, "said N" when that many things are done and it has not told of the last. With
+// it, everything is done once and in order; without it, in several goroutines until
+// somebody kills it.
+const childDies = "APPROVAL_TEST_DIES"
 
 // dying counts steps, and kills the process at one of them.
 type dying struct {
@@ -60,14 +56,7 @@ func (d *dying) step(kind string) {
 }
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir, os.Getenv(childDies)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	storetest.Main(m, func(dir string) error { return child(dir, os.Getenv(childDies)) })
 }
 
 // child takes over what an earlier child left, then asks, votes and uses in
@@ -82,18 +71,14 @@ func child(dir, dies string) error {
 	if err != nil {
 		return err
 	}
-	people := map[string]bastion.Identity{}
-	for _, p := range everybody() {
-		people[p.ID()] = p
-	}
+	people := bastiontest.NewPeople(everybody()...)
 	logs := func(tx store.Tx, e bastion.Event) error {
-		err := appendTo(tx, e)
+		err := storetest.Append(tx, e)
 		end.step("event")
 		return err
 	}
 	s, err := approval.New(approval.Config{DB: db, Append: logs, Roles: rolesOf, Now: time.Now, Teams: teamsOf, Notify: noteTo,
-		Known:  func(id string) (bastion.Identity, bool) { p, ok := people[id]; return p, ok },
-		People: everybody})
+		Known: people.Known, People: people.Everybody})
 	if err != nil {
 		return err
 	}
@@ -270,9 +255,7 @@ func killedAt(t *testing.T, step string) (over bool) {
 	dir := storetest.Dir(t)
 	h := newHeard()
 	for _, dies := range []string{step, "never"} {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir, childDies+"="+dies)
-		out, err := cmd.Output()
+		out, err := storetest.Child(dir, childDies+"="+dies).Output()
 		exit, _ := errors.AsType[*exec.ExitError](err)
 		killed := exit != nil && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
 		if err != nil && (!killed || dies == "never") {
@@ -295,36 +278,7 @@ func TestKilled(t *testing.T) {
 	dir := storetest.Dir(t)
 	h := newHeard()
 	for range 12 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir)
-		var complaint strings.Builder
-		cmd.Stderr = &complaint
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewReader(out)
-		for left := rand.IntN(100); ; left-- {
-			if left == 0 {
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			line, err := lines.ReadString('\n')
-			if err == io.EOF {
-				break // a line that was cut off was not told
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.hear(t, line)
-		}
-		if err := cmd.Wait(); err == nil || complaint.Len() > 0 {
-			t.Fatalf("child ended by itself: %v\n%s", err, complaint.String())
-		}
+		storetest.Killed(t, dir, rand.IntN(100), func(line string) { h.hear(t, line) })
 		h.check(t, dir)
 	}
 	if len(h.ran) == 0 || h.held == 0 || len(h.revoked) == 0 {
@@ -387,7 +341,7 @@ func (h *heard) check(t *testing.T, dir string) {
 		}
 	}
 	votes := map[string]int{}
-	for _, e := range eventsIn(t, db) {
+	for _, e := range storetest.Events(t, db) {
 		switch e.Kind {
 		case bastion.EventUse:
 			uses[e.Request]++

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
@@ -152,7 +153,7 @@ func TestModel(t *testing.T) {
 		}()
 		w := worldOver(t, db)
 		w.lawless = true
-		w.Service = w.service(w.clock)
+		w.Service = w.service(w.Now)
 		(&model{T: rt, world: w, now: start, barred: map[string]int{}}).run()
 	})
 }
@@ -169,20 +170,20 @@ type model struct {
 func (m *model) add(human string, i bastion.Identity) *account {
 	a := &account{who: i, human: human, known: true}
 	m.accounts = append(m.accounts, a)
-	m.world.set(i)
+	m.world.Set(i)
 	return a
 }
 
 func (m *model) run() {
 	groups := []string{"reviewer", "owner", "deployer", "chief", "team-a", "team-b"}
-	a := m.add("alice", person("alice", "deployer", "reviewer", "owner"))
-	second := person("alice-at-home", "reviewer", "owner", "team-a")
+	a := m.add("alice", bastiontest.Person("alice", "deployer", "reviewer", "owner"))
+	second := bastiontest.Person("alice-at-home", "reviewer", "owner", "team-a")
 	second.Issuer, second.Email = "https://other.example", "Alice@Example.COM"
 	m.add("alice", second)
 	m.add("alice", bastion.Identity{Issuer: "services", Subject: "bot", Kind: bastion.Service, Name: "bot", Owner: a.who.ID(), Groups: []string{"reviewer"}})
-	m.add("rita", person("rita", "reviewer", "owner"))
-	m.add("ben", person("ben", "reviewer", "deployer", "team-a"))
-	m.add("omar", person("omar", "owner", "team-b"))
+	m.add("rita", bastiontest.Person("rita", "reviewer", "owner"))
+	m.add("ben", bastiontest.Person("ben", "reviewer", "deployer", "team-a"))
+	m.add("omar", bastiontest.Person("omar", "owner", "team-b"))
 	anybody := rapid.SampledFrom(m.accounts)
 	anyone := func() uint64 { return uint64(rapid.IntRange(1, len(m.asked)+1).Draw(m.T, "request")) }
 	rarely := func() bool { return rapid.IntRange(0, 3).Draw(m.T, "rarely") == 0 }
@@ -245,16 +246,16 @@ func (m *model) run() {
 			a := m.pick(anybody)
 			a.who.Groups = rapid.SliceOfNDistinct(rapid.SampledFrom(groups), 0, 4, rapid.ID).Draw(m.T, "groups")
 			if a.known {
-				m.world.set(a.who)
+				m.world.Set(a.who)
 			}
 			m.pass(approval.Recheck)
 		},
 		"come and go": func(*rapid.T) {
 			a := m.accounts[rapid.IntRange(3, len(m.accounts)-1).Draw(m.T, "who")]
 			if a.known = !a.known; a.known {
-				m.world.set(a.who)
+				m.world.Set(a.who)
 			} else {
-				m.world.forget(a.who)
+				m.world.Forget(a.who)
 			}
 			m.pass(approval.Recheck)
 		},
@@ -262,7 +263,7 @@ func (m *model) run() {
 			m.pass(time.Duration(rapid.IntRange(1, 9).Draw(m.T, "minutes")) * time.Minute)
 		},
 		"clock set back": func(*rapid.T) {
-			m.world.pass(-time.Duration(rapid.IntRange(1, 90).Draw(m.T, "minutes")) * time.Minute)
+			m.world.Pass(-time.Duration(rapid.IntRange(1, 90).Draw(m.T, "minutes")) * time.Minute)
 			m.look()
 		},
 		"sweep": func(*rapid.T) {
@@ -271,8 +272,8 @@ func (m *model) run() {
 			}
 		},
 		"restart": func(*rapid.T) {
-			if rarely() && m.world.clock().Equal(m.now) { // nothing keeps the time that passes while nothing is written
-				m.world.Service = m.world.service(m.world.clock)
+			if rarely() && m.world.Now().Equal(m.now) { // nothing keeps the time that passes while nothing is written
+				m.world.Service = m.world.service(m.world.Now)
 			}
 		},
 		"": func(*rapid.T) { m.check() },
@@ -282,7 +283,7 @@ func (m *model) run() {
 func (m *model) pick(g *rapid.Generator[*account]) *account { return g.Draw(m.T, "who") }
 
 func (m *model) pass(d time.Duration) {
-	m.world.pass(d)
+	m.world.Pass(d)
 	m.now = m.now.Add(d)
 	m.look()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 )
 
 func either(count int, role string, or ...string) bastion.Need {
@@ -71,13 +72,13 @@ func TestOtherTeam(t *testing.T) {
 	}{
 		{"of no team", asker, nil, rita, false},
 		{"for somebody of no team", alice, nil, inShop(rita), false},
-		{"of another team", asker, nil, person("rita", "reviewer", "team-bank"), true},
+		{"of another team", asker, nil, bastiontest.Person("rita", "reviewer", "team-bank"), true},
 		{"of the same team", asker, nil, inShop(rita), false},
-		{"of the same team and another", asker, nil, person("rita", "reviewer", "team-bank", "team-shop"), false},
+		{"of the same team and another", asker, nil, bastiontest.Person("rita", "reviewer", "team-bank", "team-shop"), false},
 		{"of the same team by another account", asker, []bastion.Identity{home}, rita, false},
 		{"for a service of somebody of the same team", bot, nil, inShop(rita), false},
-		{"for a service of somebody of another team", bot, nil, person("rita", "reviewer", "team-bank"), true},
-		{"the same group, which is no team", asker, nil, person("rita", "reviewer", "deployer", "team-bank"), true},
+		{"for a service of somebody of another team", bot, nil, bastiontest.Person("rita", "reviewer", "team-bank"), true},
+		{"the same group, which is no team", asker, nil, bastiontest.Person("rita", "reviewer", "deployer", "team-bank"), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, append([]bastion.Identity{asker, c.voter, bot, c.asks}, c.people...)...)
@@ -98,7 +99,7 @@ func TestOtherTeam(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.set(inShop(c.voter)) // and at the moment of use
+			w.Set(inShop(c.voter)) // and at the moment of use
 			_, err = w.Use(t.Context(), r.ID, q)
 			refused(t, err, "rita is not of another team than the one who asked")
 		})
@@ -179,10 +180,10 @@ func TestSeen(t *testing.T) {
 		t.Error("that nobody who decides it read it is news")
 	default:
 	}
-	w.pass(time.Minute)
+	w.Pass(time.Minute)
 	read(rita, "rita")
 	<-changes
-	w.pass(time.Minute)
+	w.Pass(time.Minute)
 	read(rita, "rita")
 	if _, err := w.Requests(t.Context(), ben, bastion.RequestFilter{Decide: true}); err != nil { // a list is not a look
 		t.Fatal(err)
@@ -254,11 +255,11 @@ func TestHistory(t *testing.T) {
 	w.approves(rita, unused.ID)
 	w.file(ask(ben, other, need(1, "reviewer")))
 	w.access(urgent(alice))
-	w.pass(3 * time.Hour)
+	w.Pass(3 * time.Hour)
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	end := w.clock()
+	end := w.Now()
 	use(ben, 5)
 	r := w.file(ask(alice, plan(number(6)), need(1, "reviewer")))
 	want := bastion.Past{
@@ -294,7 +295,7 @@ func TestTrial(t *testing.T) {
 	}
 	alice, rita, pia := teamed(alice, "team-a"), teamed(rita, "team-a"), teamed(pia, "team-b")
 	bot := bastion.Identity{Issuer: "sallyport", Subject: "ci", Kind: bastion.Service, Name: "ci", Owner: rita.ID(), Groups: []string{"deployer"}}
-	second := person("alice-too", "reviewer")
+	second := bastiontest.Person("alice-too", "reviewer")
 	second.Email = alice.Email
 	w := newWorld(t, alice, rita, omar, pia, axel, ben, bot, second)
 	secret := bastion.Plan(production, "alter role x password 'hunter2'", bastion.Intent{Verb: "grant", Actions: []bastion.Action{{Verb: "grant"}}, Record: "alter role x password '****'"})
@@ -306,7 +307,7 @@ func TestTrial(t *testing.T) {
 	}
 	granted := w.access(want(alice, "writer"))
 	w.approves(pia, granted.ID)
-	w.Service = w.service(w.clock) // a restart forgets nothing
+	w.Service = w.service(w.Now) // a restart forgets nothing
 	for _, c := range []struct {
 		who  bastion.Identity
 		id   uint64
@@ -350,10 +351,10 @@ func TestTrial(t *testing.T) {
 	_, err = w.Trial(t.Context(), pia, r.ID)
 	refused(t, err, "was denied")
 	late := w.file(ask(alice, plan("update late"), need(1, "reviewer")))
-	w.forget(alice)
+	w.Forget(alice)
 	_, err = w.Trial(t.Context(), rita, late.ID)
 	refused(t, err, "may not come in any more")
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	_, err = w.Trial(t.Context(), rita, late.ID)
 	refused(t, err, "has expired")
 }
@@ -372,7 +373,7 @@ func TestEnds(t *testing.T) {
 	}
 	unused := w.file(ask(alice, plan(number(2)), need(1, "reviewer")))
 	w.approves(rita, unused.ID)
-	w.pass(3 * time.Hour)
+	w.Pass(3 * time.Hour)
 	for id, says := range map[uint64]string{
 		given.ID:  "was revoked by rita: the change is over; ask again if it is still needed",
 		back.ID:   "was withdrawn by alice; ask again if it is still needed",
@@ -391,7 +392,7 @@ func TestNotes(t *testing.T) {
 	w := newWorld(t, everybody()...)
 	mallory := alice
 	mallory.Name = "al\x1b[31mice"
-	w.set(mallory)
+	w.Set(mallory)
 	op := bastion.Plan(production, "update customers set city = 'hunter2'", bastion.Intent{Verb: "update",
 		Actions: []bastion.Action{{Verb: "update", Resource: "public.customers\u202e"}, {Verb: "select", Resource: "public.cities"}}, Summary: "sets 'hunter2'"})
 	q := ask(mallory, op, need(1, "reviewer"))
@@ -452,7 +453,7 @@ func TestRequestOfAnEarlierVersion(t *testing.T) {
 	q := ask(alice, plan(statement), need(1, "reviewer"))
 	r := w.file(q)
 	w.forgetKind(r.ID)
-	w.Service = w.service(w.clock)
+	w.Service = w.service(w.Now)
 	got, err := w.Request(t.Context(), rita, r.ID)
 	if err != nil || got.Kind != bastion.KindOperation {
 		t.Fatalf("%q, %v", got.Kind, err)
@@ -463,8 +464,8 @@ func TestRequestOfAnEarlierVersion(t *testing.T) {
 	}
 	old := w.file(ask(alice, plan("another"), need(1, "reviewer")))
 	w.forgetKind(old.ID)
-	w.Service = w.service(w.clock)
-	w.pass(time.Hour)
+	w.Service = w.service(w.Now)
+	w.Pass(time.Hour)
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}

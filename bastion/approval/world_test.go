@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
@@ -36,24 +37,18 @@ func rolesOf(i bastion.Identity) []bastion.Role {
 	return roles
 }
 
-const issuer = "https://id.example"
-
-func person(name string, groups ...string) bastion.Identity {
-	return bastion.Identity{Issuer: issuer, Subject: name, Kind: bastion.Person, Name: name, Email: name + "@example.com", Groups: groups}
-}
-
 // world is a service with people around it, a clock and a log in the store.
 type world struct {
 	*approval.Service
+	*bastiontest.Clock
+	*bastiontest.People
 	t  testing.TB
 	db *store.DB
 
 	mu     sync.Mutex // guards what follows
-	now    time.Time
-	people map[string]bastion.Identity
-	broken error // what Append answers
-	deaf   error // what Notify answers
-	gone   bool  // policy offers no access any more
+	broken error      // what Append answers
+	deaf   error      // what Notify answers
+	gone   bool       // policy offers no access any more
 	terms  *bastion.Terms
 
 	lawless bool // nobody says what policy offers
@@ -73,18 +68,15 @@ func worldIn(t testing.TB, dir string, people ...bastion.Identity) *world {
 
 func worldOver(t testing.TB, db *store.DB, people ...bastion.Identity) *world {
 	t.Helper()
-	w := &world{t: t, db: db, now: start, people: map[string]bastion.Identity{}}
-	for _, p := range people {
-		w.people[p.ID()] = p
-	}
-	w.Service = w.service(w.clock)
+	w := &world{t: t, db: db, Clock: bastiontest.NewClock(start), People: bastiontest.NewPeople(people...)}
+	w.Service = w.service(w.Now)
 	return w
 }
 
 // service makes a further service over the same store, as after a restart.
 func (w *world) service(now func() time.Time) *approval.Service {
 	w.t.Helper()
-	c := approval.Config{DB: w.db, Append: w.append, Roles: rolesOf, Known: w.known, People: w.everybody,
+	c := approval.Config{DB: w.db, Append: w.append, Roles: rolesOf, Known: w.Known, People: w.Everybody,
 		Teams: teamsOf, Terms: w.offers, Notify: w.notify, Now: now}
 	if w.lawless {
 		c.Terms = nil
@@ -94,19 +86,6 @@ func (w *world) service(now func() time.Time) *approval.Service {
 		w.t.Fatal(err)
 	}
 	return s
-}
-
-func appendTo(tx store.Tx, e bastion.Event) error {
-	n, err := tx.Next("log")
-	if err != nil {
-		return err
-	}
-	e.Seq = n
-	b, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	return tx.Put("log", binary.BigEndian.AppendUint64(nil, n), b)
 }
 
 // teamsOf are the groups that are teams.
@@ -179,30 +158,14 @@ func (w *world) append(tx store.Tx, e bastion.Event) error {
 	if err != nil {
 		return err
 	}
-	return appendTo(tx, e)
-}
-
-func eventsIn(t testing.TB, db *store.DB) []bastion.Event {
-	t.Helper()
-	var all []bastion.Event
-	if err := db.View(func(tx store.Tx) error {
-		return tx.Scan("log", nil, func(_, v []byte) (bool, error) {
-			var e bastion.Event
-			err := json.Unmarshal(v, &e)
-			all = append(all, e)
-			return true, err
-		})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return all
+	return storetest.Append(tx, e)
 }
 
 // log is the events of a request in few words: kind, author, what.
 func (w *world) log(id uint64) string {
 	w.t.Helper()
 	var lines []string
-	for _, e := range eventsIn(w.t, w.db) {
+	for _, e := range storetest.Events(w.t, w.db) {
 		if e.Request != id {
 			continue
 		}
@@ -213,48 +176,6 @@ func (w *world) log(id uint64) string {
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, ", ")
-}
-
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
-}
-
-func (w *world) known(id string) (bastion.Identity, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p, ok := w.people[id]
-	return p, ok
-}
-
-func (w *world) everybody() []bastion.Identity {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var all []bastion.Identity
-	for _, p := range w.people {
-		all = append(all, p)
-	}
-	return all
-}
-
-// set makes a person what they are from now on.
-func (w *world) set(p bastion.Identity) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.people[p.ID()] = p
-}
-
-func (w *world) forget(p bastion.Identity) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.people, p.ID())
 }
 
 func (w *world) fail(err error) {
@@ -311,7 +232,7 @@ func (w *world) approves(who bastion.Identity, id uint64) bastion.Request {
 // state is the request as it is kept.
 func (w *world) state(id uint64) bastion.RequestState {
 	w.t.Helper()
-	axel := person("axel", "auditor")
+	axel := bastiontest.Person("axel", "auditor")
 	r, err := w.Request(w.t.Context(), axel, id)
 	if err != nil {
 		w.t.Fatal(err)
@@ -334,12 +255,12 @@ func number(n int) string { return fmt.Sprintf("update customers set city = 'Ber
 
 // The people of most tests.
 var (
-	alice = person("alice", "deployer")
-	rita  = person("rita", "reviewer")
-	omar  = person("omar", "owner")
-	pia   = person("pia", "reviewer", "owner")
-	axel  = person("axel", "auditor")
-	ben   = person("ben", "deployer", "reviewer")
+	alice = bastiontest.Person("alice", "deployer")
+	rita  = bastiontest.Person("rita", "reviewer")
+	omar  = bastiontest.Person("omar", "owner")
+	pia   = bastiontest.Person("pia", "reviewer", "owner")
+	axel  = bastiontest.Person("axel", "auditor")
+	ben   = bastiontest.Person("ben", "deployer", "reviewer")
 )
 
 func everybody() []bastion.Identity { return []bastion.Identity{alice, rita, omar, pia, axel, ben} }

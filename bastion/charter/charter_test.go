@@ -1,14 +1,9 @@
 package charter_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -20,54 +15,12 @@ import (
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
-// childDir tells the test binary to change policies until it is killed.
-const childDir = "CHARTER_TEST_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// log appends events to a bucket of the test's own.
-func log(tx store.Tx, e bastion.Event) error {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	n, err := tx.Next("test.log")
-	if err != nil {
-		return err
-	}
-	return tx.Put("test.log", fmt.Appendf(nil, "%08d", n), b)
-}
-
-func events(t *testing.T, db *store.DB) []bastion.Event {
-	t.Helper()
-	var es []bastion.Event
-	err := db.View(func(tx store.Tx) error {
-		return tx.Scan("test.log", nil, func(_, b []byte) (bool, error) {
-			var e bastion.Event
-			err := json.Unmarshal(b, &e)
-			es = append(es, e)
-			return true, err
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return es
-}
+func TestMain(m *testing.M) { storetest.Main(m, child) }
 
 func opened(t *testing.T, dir string) (*charter.Charter, *store.DB) {
 	t.Helper()
 	db := storetest.Open(t, dir)
-	k, err := charter.Open(charter.Config{DB: db, Append: log, Now: time.Now})
+	k, err := charter.Open(charter.Config{DB: db, Append: storetest.Append, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,11 +99,11 @@ func TestVersions(t *testing.T) {
 	if _, err := k.Version(3); !errors.Is(err, bastion.ErrNotFound) {
 		t.Error(err)
 	}
-	es := events(t, db)
+	es := storetest.Events(t, db)
 	if len(es) != 2 || es[0].Name != charter.Files || es[0].Kind != charter.Event || es[1].Request != 7 || es[1].Session != "s1" || es[1].Digest != second.Digest || fmt.Sprint(es[1].By) != "[ben rita]" {
 		t.Errorf("%+v", es)
 	}
-	again, err := charter.Open(charter.Config{DB: db, Append: log, Now: time.Now})
+	again, err := charter.Open(charter.Config{DB: db, Append: storetest.Append, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +145,7 @@ func TestDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := charter.Open(charter.Config{DB: db, Append: log, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := charter.Open(charter.Config{DB: db, Append: storetest.Append, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Error(err)
 	}
 }
@@ -228,7 +181,7 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	k, err := charter.Open(charter.Config{DB: db, Append: log, Now: time.Now})
+	k, err := charter.Open(charter.Config{DB: db, Append: storetest.Append, Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -253,38 +206,11 @@ func TestKilled(t *testing.T) {
 	dir := storetest.Dir(t)
 	told := uint64(1)
 	for range 10 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var complaint strings.Builder
-		cmd.Stderr = &complaint
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewReader(out)
-		for left := 1 + rand.IntN(20); ; left-- {
-			if left == 0 {
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			line, err := lines.ReadString('\n')
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+		storetest.Killed(t, dir, 1+rand.IntN(20), func(line string) {
 			if _, err := fmt.Sscan(line, &told); err != nil {
 				t.Fatalf("child said %q", line)
 			}
-		}
-		if err := cmd.Wait(); err == nil || complaint.Len() > 0 {
-			t.Fatalf("child ended by itself: %v\n%s", err, complaint.String())
-		}
+		})
 		func() {
 			db, err := store.Open(dir)
 			if err != nil {
@@ -295,7 +221,7 @@ func TestKilled(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			k, err := charter.Open(charter.Config{DB: db, Append: log, Now: time.Now})
+			k, err := charter.Open(charter.Config{DB: db, Append: storetest.Append, Now: time.Now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -304,8 +230,8 @@ func TestKilled(t *testing.T) {
 				t.Errorf("version %d is in force, and %d was told", v.Number, told)
 			}
 			vs, err := k.Versions(0)
-			if err != nil || uint64(len(vs)) != v.Number || len(events(t, db)) != len(vs) {
-				t.Errorf("%d versions with %d events, in force is %d: %v", len(vs), len(events(t, db)), v.Number, err)
+			if err != nil || uint64(len(vs)) != v.Number || len(storetest.Events(t, db)) != len(vs) {
+				t.Errorf("%d versions with %d events, in force is %d: %v", len(vs), len(storetest.Events(t, db)), v.Number, err)
 			}
 		}()
 	}

@@ -21,24 +21,14 @@ import (
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
-// What tells the test binary to be a bastion that will be killed.
+// What a child is told.
 const (
-	childDir    = "NOTIFY_TEST_DIR"
 	childURL    = "NOTIFY_TEST_URL"
 	childSecret = "NOTIFY_TEST_SECRET"
 	childAsks   = "NOTIFY_TEST_ASKS" // not empty: it puts notes, else it only delivers
 )
 
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { storetest.Main(m, child) }
 
 // child delivers what an earlier child left and, if it is to, puts notes until it
 // is killed. It tells the number of each only once it is kept.
@@ -119,8 +109,7 @@ func TestKilled(t *testing.T) {
 	s := httptest.NewServer(w)
 	defer s.Close()
 	start := func(asks string) (*exec.Cmd, *bufio.Reader, *strings.Builder) {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir, childURL+"="+s.URL, childSecret+"="+key, childAsks+"="+asks)
+		cmd := storetest.Child(dir, childURL+"="+s.URL, childSecret+"="+key, childAsks+"="+asks)
 		complaint := &strings.Builder{}
 		cmd.Stderr = complaint
 		out, err := cmd.StdoutPipe()

@@ -15,38 +15,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/demo/idp"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
-
-// clock is a clock that tests move. It begins at the machine's time, because
-// tokens are verified by that.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Now()} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // start runs a provider that limits polls only where a test says so.
 func start(t *testing.T, o idp.Options) *idp.Provider {
@@ -313,7 +292,7 @@ func TestScopesDecideClaims(t *testing.T) {
 }
 
 func TestPolls(t *testing.T) {
-	now := newClock()
+	now := bastiontest.NewClock(time.Now())
 	p := start(t, idp.Options{Now: now.Now, PollInterval: 2 * time.Second, PollLimit: 2 * time.Second, Lifetime: time.Minute})
 	a := newApp(t, p)
 	allow := func(code string) {
@@ -326,16 +305,16 @@ func TestPolls(t *testing.T) {
 	t.Run("pending, then slow down, then done once", func(t *testing.T) {
 		da := a.ask()
 		a.wantPoll(da.DeviceCode, "authorization_pending")
-		now.advance(time.Second)
+		now.Pass(time.Second)
 		a.wantPoll(da.DeviceCode, "slow_down")
-		now.advance(6 * time.Second) // two seconds were asked for, and five more
+		now.Pass(6 * time.Second) // two seconds were asked for, and five more
 		a.wantPoll(da.DeviceCode, "slow_down")
-		now.advance(12 * time.Second)
+		now.Pass(12 * time.Second)
 		a.wantPoll(da.DeviceCode, "authorization_pending")
 		allow(da.UserCode)
-		now.advance(12 * time.Second)
+		now.Pass(12 * time.Second)
 		a.wantPoll(da.DeviceCode, "")
-		now.advance(12 * time.Second)
+		now.Pass(12 * time.Second)
 		a.wantPoll(da.DeviceCode, "invalid_grant")
 	})
 	t.Run("too fast is too fast after Allow too", func(t *testing.T) {
@@ -343,19 +322,19 @@ func TestPolls(t *testing.T) {
 		a.wantPoll(da.DeviceCode, "authorization_pending")
 		allow(da.UserCode)
 		a.wantPoll(da.DeviceCode, "slow_down")
-		now.advance(7 * time.Second)
+		now.Pass(7 * time.Second)
 		a.wantPoll(da.DeviceCode, "")
 	})
 	t.Run("expired", func(t *testing.T) {
 		da := a.ask()
-		now.advance(time.Minute + time.Second)
+		now.Pass(time.Minute + time.Second)
 		a.wantPoll(da.DeviceCode, "expired_token")
 		wantPage(t, p.SignIn(t.Context(), da.UserCode, "alice", "alice", true), http.StatusGone, "expired")
 	})
 	t.Run("allowed but never fetched", func(t *testing.T) {
 		da := a.ask()
 		allow(da.UserCode)
-		now.advance(time.Minute + time.Second)
+		now.Pass(time.Minute + time.Second)
 		a.wantPoll(da.DeviceCode, "expired_token")
 	})
 	t.Run("expires while the person reads", func(t *testing.T) {
@@ -367,13 +346,13 @@ func TestPolls(t *testing.T) {
 		if _, err := b.Login(t.Context(), "alice", "alice"); err != nil {
 			t.Fatal(err)
 		}
-		now.advance(2 * time.Minute)
+		now.Pass(2 * time.Minute)
 		wantPage(t, b.Decide(t.Context(), true), http.StatusGone, "expired")
 		a.wantPoll(da.DeviceCode, "expired_token")
 	})
 	t.Run("forgotten", func(t *testing.T) {
 		da := a.ask()
-		now.advance(time.Hour)
+		now.Pass(time.Hour)
 		a.ask()
 		a.wantPoll(da.DeviceCode, "invalid_grant")
 		wantPage(t, p.SignIn(t.Context(), da.UserCode, "alice", "alice", true), http.StatusNotFound, "no such code")
@@ -385,7 +364,7 @@ func TestPolls(t *testing.T) {
 		}
 		a.wantPoll(da.DeviceCode, "access_denied")
 		wantPage(t, p.SignIn(t.Context(), da.UserCode, "alice", "alice", true), http.StatusGone, "answered already")
-		now.advance(3 * time.Second)
+		now.Pass(3 * time.Second)
 		a.wantPoll(da.DeviceCode, "access_denied")
 	})
 	t.Run("disabled between Allow and the poll", func(t *testing.T) {
@@ -529,7 +508,7 @@ func TestClientRequests(t *testing.T) {
 }
 
 func TestTooManyDevices(t *testing.T) {
-	now := newClock()
+	now := bastiontest.NewClock(time.Now())
 	p := start(t, idp.Options{Now: now.Now})
 	a := newApp(t, p)
 	for range 1000 {
@@ -538,7 +517,7 @@ func TestTooManyDevices(t *testing.T) {
 	if _, err := a.config.DeviceAuth(t.Context()); err == nil {
 		t.Error("the provider remembers without bound")
 	}
-	now.advance(time.Hour)
+	now.Pass(time.Hour)
 	a.ask()
 }
 
@@ -808,7 +787,7 @@ func wantPage(t *testing.T, err error, status int, says string) {
 }
 
 func TestLoginErrors(t *testing.T) {
-	now := newClock()
+	now := bastiontest.NewClock(time.Now())
 	p := start(t, idp.Options{Now: now.Now, Lifetime: time.Hour})
 	a := newApp(t, p)
 	da := a.ask()
@@ -828,7 +807,7 @@ func TestLoginErrors(t *testing.T) {
 		// The right password is not heard either, or guessing would go on.
 		wantPage(t, in(user, user), 429, "try again in 30 seconds")
 	}
-	now.advance(31 * time.Second)
+	now.Pass(31 * time.Second)
 	a.wantPoll(da.DeviceCode, "authorization_pending")
 
 	// After a wrong password the page asks again, in the same session.
@@ -844,12 +823,12 @@ func TestLoginErrors(t *testing.T) {
 	if err := b.Decide(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	now.advance(time.Minute)
+	now.Pass(time.Minute)
 	a.wantPoll(da.DeviceCode, "")
 }
 
 func TestCodeErrors(t *testing.T) {
-	now := newClock()
+	now := bastiontest.NewClock(time.Now())
 	p := start(t, idp.Options{Now: now.Now})
 	a := newApp(t, p)
 	da := a.ask()
@@ -867,7 +846,7 @@ func TestCodeErrors(t *testing.T) {
 	}
 	wantPage(t, in("BBBB-BBBB"), 404, "no such code")
 	wantPage(t, in(da.UserCode), 429, "too many unknown codes")
-	now.advance(2 * time.Minute)
+	now.Pass(2 * time.Minute)
 	small := strings.ToLower(strings.Replace(da.UserCode, "-", " ", 1))
 	if err := in(small); err != nil {
 		t.Errorf("%q: %v", small, err)

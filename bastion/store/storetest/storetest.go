@@ -1,4 +1,5 @@
-// Package storetest gives tests a place for their stores.
+// Package storetest gives tests a place for their stores, a log in them, and processes
+// that die over them.
 package storetest
 
 import (

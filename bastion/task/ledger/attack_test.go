@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/task"
 )
 
@@ -94,13 +95,13 @@ func TestClockSetBack(t *testing.T) {
 		d := newDesk(t)
 		x := d.approved(one("write a"))
 		other := d.approved(one("write b"))
-		d.pass(task.Lasts + time.Hour)
+		d.Pass(task.Lasts + time.Hour)
 		if looked {
 			d.stands(x.ID, task.Draft, "has expired")
 		} else {
 			d.refused(d.run(ben, other.ID), "not found") // it is its author's draft again
 		}
-		d.pass(-task.Lasts - time.Hour)
+		d.Pass(-task.Lasts - time.Hour)
 		if err := d.run(ben, x.ID); err == nil {
 			t.Errorf("it runs after its time; looked: %v", looked)
 		}
@@ -116,18 +117,14 @@ func TestClockSetBack(t *testing.T) {
 func TestExecutorRevokedInBetween(t *testing.T) {
 	d := newDesk(t)
 	for script, lost := range map[string]func(){
-		"write a1; write a2": func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			delete(d.people, ben.ID())
-		},
+		"write a1; write a2": func() { d.Forget(ben) },
 		"write b1; write b2": func() {
 			less := ben
 			less.Groups = []string{"reviewer"}
-			d.set(less)
+			d.Set(less)
 		},
 	} {
-		d.set(ben)
+		d.Set(ben)
 		d.sent = nil
 		x := d.approved(one(script))
 		d.during = func(string) error { lost(); return nil }
@@ -170,12 +167,12 @@ func TestRevokedWhileAtTheTarget(t *testing.T) {
 // Second accounts and services of somebody's count as the person.
 func TestOtherAccounts(t *testing.T) {
 	d := newDesk(t)
-	second := person("alice2", "deployer", "reviewer")
+	second := bastiontest.Person("alice2", "deployer", "reviewer")
 	second.Issuer, second.Email = "https://other.example", "ALICE@example.com"
 	bot := bastion.Identity{Issuer: "services", Subject: "bot", Kind: bastion.Service, Name: "bot", Owner: alice.ID(), Groups: []string{"deployer", "reviewer"}}
 	ritas := bastion.Identity{Issuer: "services", Subject: "r", Kind: bastion.Service, Name: "r", Owner: rita.ID(), Groups: []string{"deployer"}}
 	for _, who := range []bastion.Identity{second, bot, ritas} {
-		d.set(who)
+		d.Set(who)
 	}
 	x := d.approved(one("write a"))
 	for _, who := range []bastion.Identity{alice, second, bot, ritas} {
@@ -191,9 +188,9 @@ func TestOtherAccounts(t *testing.T) {
 	f := one("write a")
 	f.Steps = append(f.Steps, task.FileStep{Name: "two", Target: "staging", Script: "write b", Apart: []string{"one"}})
 	x = d.approved(f)
-	bens := person("ben2", "deployer")
+	bens := bastiontest.Person("ben2", "deployer")
 	bens.Issuer, bens.Email = "https://other.example", ben.Email
-	d.set(bens)
+	d.Set(bens)
 	d.must(d.run(ben, x.ID)) // and the rest is for others
 	for _, who := range []bastion.Identity{ben, bens} {
 		d.refused(d.run(who, x.ID), "separation of duties")
@@ -213,8 +210,8 @@ func TestStaleSignIn(t *testing.T) {
 	}
 	d.stands(x.ID, task.Approved, "")
 	again := ben
-	again.SignedIn = d.clock()
-	d.set(again)
+	again.SignedIn = d.Now()
+	d.Set(again)
 	d.must(d.run(again, x.ID))
 	d.didSend("write a")
 }
@@ -418,7 +415,7 @@ func TestRoom(t *testing.T) {
 	if n := list(); n != 1 {
 		t.Errorf("%d open tasks; the one that failed can go on", n)
 	}
-	d.pass(task.Lasts + time.Hour)
+	d.Pass(task.Lasts + time.Hour)
 	d.stands(x.ID, task.Failed, "")
 	if n := list(); n != 0 {
 		t.Errorf("%d open tasks; the one that failed cannot go on", n)

@@ -1,44 +1,29 @@
 package ledger_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/bastion"
-	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/task"
 )
 
-// childDir tells the test binary to be a bastion that will be killed.
-const childDir = "LEDGER_TEST_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { storetest.Main(m, child) }
 
 var (
-	alice = person("alice", "designer", "deployer")
-	rita  = person("rita", "reviewer")
-	ben   = person("ben", "deployer")
-	axel  = person("axel", "auditor")
+	alice = bastiontest.Person("alice", "designer", "deployer")
+	rita  = bastiontest.Person("rita", "reviewer")
+	ben   = bastiontest.Person("ben", "deployer")
+	axel  = bastiontest.Person("axel", "auditor")
 )
 
 // fails reports whether the target refuses a statement when it comes for the first time
@@ -153,40 +138,13 @@ func TestKilled(t *testing.T) {
 	sent := map[string]int{}
 	told := map[string]bool{} // "done 7"
 	for range 20 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir)
-		var complaint strings.Builder
-		cmd.Stderr = &complaint
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewReader(out)
-		for left := rand.IntN(40); ; left-- {
-			if left == 0 {
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			line, err := lines.ReadString('\n')
-			if err == io.EOF {
-				break // a line that was cut off was not told
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if text, ok := strings.CutPrefix(strings.TrimSpace(line), "sent "); ok {
+		storetest.Killed(t, dir, rand.IntN(40), func(line string) {
+			if text, ok := strings.CutPrefix(line, "sent "); ok {
 				sent[text]++
 			} else {
-				told[strings.TrimSpace(line)] = true
+				told[line] = true
 			}
-		}
-		if err := cmd.Wait(); err == nil || complaint.Len() > 0 {
-			t.Fatalf("child ended by itself: %v\n%s", err, complaint.String())
-		}
+		})
 	}
 	stopped := checkKilled(t, dir, sent, told)
 	if len(sent) == 0 || stopped == 0 {
@@ -215,17 +173,10 @@ func checkKilled(t *testing.T, dir string, sent map[string]int, told map[string]
 		t.Fatal(err)
 	}
 	events := map[uint64]int{} // uses of a request for one statement
-	if err := w.db.View(func(tx store.Tx) error {
-		return tx.Scan("log", nil, func(_, b []byte) (bool, error) {
-			var e bastion.Event
-			err := json.Unmarshal(b, &e)
-			if e.Kind == bastion.EventUse && e.Verb == "write" {
-				events[e.Request]++
-			}
-			return true, err
-		})
-	}); err != nil {
-		t.Fatal(err)
+	for _, e := range storetest.Events(t, w.db) {
+		if e.Kind == bastion.EventUse && e.Verb == "write" {
+			events[e.Request]++
+		}
 	}
 	for _, x := range all {
 		writes := 0

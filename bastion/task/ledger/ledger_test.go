@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/task"
@@ -26,9 +27,9 @@ type desk struct {
 }
 
 var (
-	carol = person("carol", "deployer")
-	nora  = person("nora", "reviewer")
-	both  = person("both", "reviewer", "deployer")
+	carol = bastiontest.Person("carol", "deployer")
+	nora  = bastiontest.Person("nora", "reviewer")
+	both  = bastiontest.Person("both", "reviewer", "deployer")
 )
 
 func newDesk(t *testing.T) *desk {
@@ -175,7 +176,7 @@ func TestApproverDemotedAfterApproval(t *testing.T) {
 	x := d.approved(one("write a"))
 	demoted := rita
 	demoted.Groups = nil
-	d.set(demoted)
+	d.Set(demoted)
 	d.refused(d.run(ben, x.ID), "no longer counts")
 	d.stands(x.ID, task.Draft, "")
 	d.didSend()
@@ -472,7 +473,7 @@ func TestRunbooks(t *testing.T) {
 	}), "duty to design")
 	x := d.approved(one("hush hunter2"))
 	for who, sees := range map[string]bool{"alice": true, "rita": false, "axel": false} {
-		p, _ := d.known("https://id.example#" + who)
+		p, _ := d.Known("https://id.example#" + who)
 		d.must(d.as(p, func(s *bastion.Session) error {
 			x, err := d.ledger.Task(t.Context(), s, x.ID)
 			if (x.Source != "") != sees {

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/task"
 )
 
@@ -98,7 +99,7 @@ type model struct {
 func (m *model) add(human string, i bastion.Identity) *account {
 	a := &account{i, human}
 	m.accounts = append(m.accounts, a)
-	m.world.set(i)
+	m.world.Set(i)
 	return a
 }
 
@@ -126,7 +127,7 @@ func (m *model) do(text string) error {
 		m.Fatalf("%s ran; the task has revision %d", text, p.revision)
 	case p.state != task.Approved && p.state != task.Running:
 		m.Fatalf("%s ran; the task is %s", text, p.state)
-	case !m.world.clock().Before(p.expires):
+	case !m.world.Now().Before(p.expires):
 		m.Fatalf("%s ran after the approval's time", text)
 	case len(m.approvers(p, p.request, p.author.human)) < 1:
 		m.Fatalf("%s ran, and nobody's approval counts", text)
@@ -186,14 +187,14 @@ func (m *model) content(id, revision int) []byte {
 }
 
 func (m *model) run() {
-	alice := m.add("alice", person("alice", "designer", "deployer", "reviewer"))
-	second := person("alice-at-home", "deployer", "reviewer")
+	alice := m.add("alice", bastiontest.Person("alice", "designer", "deployer", "reviewer"))
+	second := bastiontest.Person("alice-at-home", "deployer", "reviewer")
 	second.Issuer, second.Email = "https://other.example", "Alice@Example.COM"
 	m.add("alice", second)
 	m.add("alice", bastion.Identity{Issuer: "services", Subject: "bot", Kind: bastion.Service, Name: "bot", Owner: alice.who.ID(), Groups: []string{"deployer"}})
-	m.add("rita", person("rita", "reviewer"))
-	m.add("ben", person("ben", "reviewer", "deployer"))
-	m.add("carol", person("carol", "designer", "deployer"))
+	m.add("rita", bastiontest.Person("rita", "reviewer"))
+	m.add("ben", bastiontest.Person("ben", "reviewer", "deployer"))
+	m.add("carol", bastiontest.Person("carol", "designer", "deployer"))
 	m.add("rita", bastion.Identity{Issuer: "services", Subject: "rita-bot", Kind: bastion.Service, Name: "rita-bot", Owner: "https://id.example#rita", Groups: []string{"deployer"}})
 	anybody := rapid.SampledFrom(m.accounts)
 	pick := func() *account { return anybody.Draw(m.T, "who") }
@@ -246,11 +247,11 @@ func (m *model) run() {
 		"groups": func(*rapid.T) {
 			a := pick()
 			a.who.Groups = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"reviewer", "deployer", "designer"}), 0, 3, rapid.ID).Draw(m.T, "groups")
-			m.world.set(a.who)
+			m.world.Set(a.who)
 		},
 		"target": func(*rapid.T) { m.failing = rapid.IntRange(0, 3).Draw(m.T, "failing") == 0 },
 		"time passes": func(*rapid.T) {
-			m.world.pass(time.Duration(rapid.IntRange(1, 3).Draw(m.T, "hours")) * time.Hour)
+			m.world.Pass(time.Duration(rapid.IntRange(1, 3).Draw(m.T, "hours")) * time.Hour)
 			m.follow()
 		},
 		"restart": func(*rapid.T) {
@@ -312,8 +313,8 @@ func (m *model) of(p *planned) uint64 {
 
 // axel reads everything.
 func (m *model) page(id int) (t task.Task) {
-	axel := person("axel", "auditor")
-	m.world.set(axel)
+	axel := bastiontest.Person("axel", "auditor")
+	m.world.Set(axel)
 	if err := m.world.visit(m.ctx, axel, func(s *bastion.Session) (err error) {
 		t, err = m.world.ledger.Task(m.ctx, s, uint64(id))
 		return err
@@ -438,7 +439,7 @@ func (m *model) vote(p *planned, request uint64, a *account, v bastion.Verdict) 
 		m.denied(p, request, skip)
 		return
 	case open == bastion.Approved && !skip && p.state == task.Review:
-		p.state, p.expires = task.Approved, m.world.clock().Add(task.Lasts)
+		p.state, p.expires = task.Approved, m.world.Now().Add(task.Lasts)
 	case open == bastion.Approved && skip && len(p.votes[request]) == 0:
 		m.resumed(p, step, request)
 	}
@@ -461,7 +462,7 @@ func (m *model) denied(p *planned, request uint64, skip bool) {
 func (m *model) resumed(p *planned, step int, request uint64) {
 	s := &p.steps[step-1]
 	attempt, repeats := p.repeats[request]
-	if p.denied[p.request] || s.over || s.skipped || !m.world.clock().Before(p.expires) || attempt != len(s.earlier) || repeats && !s.failed ||
+	if p.denied[p.request] || s.over || s.skipped || !m.world.Now().Before(p.expires) || attempt != len(s.earlier) || repeats && !s.failed ||
 		p.state != task.Approved && p.state != task.Running && p.state != task.Failed && p.state != task.Stopped {
 		return
 	}
@@ -497,7 +498,7 @@ func (m *model) repeat(id int, p *planned, a *account, step int) {
 	})
 	s := &p.steps[step]
 	right := step == 1 && s.failed && s.ran == 0 && len(s.earlier) == 0
-	m.agree("repeat", right && p.state == task.Failed && a.has("deployer") && m.world.clock().Before(p.expires) && !p.denied[p.request], err)
+	m.agree("repeat", right && p.state == task.Failed && a.has("deployer") && m.world.Now().Before(p.expires) && !p.denied[p.request], err)
 	if err == nil {
 		s.again()
 		m.goesOn(p)
@@ -519,7 +520,7 @@ func (m *model) execute(id int, p *planned, a *account, step string) {
 		mine = mine && !voted(r)
 	}
 	ready := (p.state == task.Approved || p.state == task.Running) && !p.steps[next].gone() &&
-		m.world.clock().Before(p.expires) && len(m.approvers(p, p.request, p.author.human)) > 0
+		m.world.Now().Before(p.expires) && len(m.approvers(p, p.request, p.author.human)) > 0
 	want = want && mine && ready && !m.failing
 	before := m.ran
 	err := m.visit(a, func(s *bastion.Session) error {
@@ -565,7 +566,7 @@ func (m *model) resume(id int, p *planned, a *account, step int, way task.Way) {
 		return err
 	})
 	if err == nil && (!a.has("deployer") && a != p.author || s.gone() || way == task.Repeating && !s.failed ||
-		p.state == task.Draft || p.state == task.Review || p.state == task.Done || p.state == task.Withdrawn || !m.world.clock().Before(p.expires)) {
+		p.state == task.Draft || p.state == task.Review || p.state == task.Done || p.state == task.Withdrawn || !m.world.Now().Before(p.expires)) {
 		m.Fatalf("%s asks to %s a step of a task that is %s", a.who.Name, way, p.state)
 	}
 }

@@ -2,7 +2,6 @@ package ledger_test
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,9 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/approval"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 	"github.com/sallyport/sallyport/bastion/task"
 	"github.com/sallyport/sallyport/bastion/task/ledger"
 	"github.com/sallyport/sallyport/connectors/postgres"
@@ -38,13 +39,11 @@ func rolesOf(i bastion.Identity) []bastion.Role {
 	return roles
 }
 
-func person(name string, groups ...string) bastion.Identity {
-	return bastion.Identity{Issuer: "https://id.example", Subject: name, Kind: bastion.Person, Name: name, Email: name + "@example.com", Groups: groups}
-}
-
 // world is a ledger with people around it, and a target that writes down what runs.
 // It is policy, identities and secrets of its sessions.
 type world struct {
+	*bastiontest.Clock
+	*bastiontest.People
 	db      *store.DB
 	targets bastion.Targets
 	votes   *approval.Service
@@ -53,8 +52,6 @@ type world struct {
 	do func(text string) error
 
 	mu       sync.Mutex // guards what follows
-	now      time.Time
-	people   map[string]bastion.Identity
 	sessions int
 	settings string
 	strict   bool // policy asks for two reviewers where it asked for one
@@ -84,78 +81,28 @@ func newWorld(dir string, do func(string) error, people ...bastion.Identity) (*w
 	if err != nil {
 		return nil, err
 	}
-	w := &world{db: db, targets: targets(), do: do, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), people: map[string]bastion.Identity{}, settings: "path=public"}
-	for _, p := range people {
-		w.people[p.ID()] = p
-	}
+	w := &world{Clock: bastiontest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), People: bastiontest.NewPeople(people...),
+		db: db, targets: targets(), do: do, settings: "path=public"}
 	return w, w.restart()
 }
 
 // restart makes services anew over the same store, as after a restart.
 func (w *world) restart() (err error) {
 	var l *ledger.Ledger
-	w.votes, err = approval.New(approval.Config{DB: w.db, Append: appendTo, Roles: rolesOf, Known: w.known, People: w.everybody, Now: w.clock,
+	w.votes, err = approval.New(approval.Config{DB: w.db, Append: storetest.Append, Roles: rolesOf, Known: w.Known, People: w.Everybody, Now: w.Now,
 		Task: func(tx store.Tx, c approval.TaskChange) error { return l.Follow(tx, c) }})
 	if err != nil {
 		return err
 	}
-	l, err = ledger.Open(ledger.Config{DB: w.db, Append: appendTo, Approvals: w.votes, Policy: w, People: w.everybody, Targets: w.targets, Connectors: []bastion.Connector{toy{w}, postgres.New()},
+	l, err = ledger.Open(ledger.Config{DB: w.db, Append: storetest.Append, Approvals: w.votes, Policy: w, People: w.Everybody, Targets: w.targets, Connectors: []bastion.Connector{toy{w}, postgres.New()},
 		Parse: func(b []byte) (f task.File, err error) { err = json.Unmarshal(b, &f); return f, err },
 		Place: func(_ []byte, found []task.Problem) error {
 			return fmt.Errorf("%s: %s", found[0].Path, found[0].Message)
 		},
 		Runbooks: func() ([]task.Runbook, error) { return w.runbooks, nil },
-		Now:      w.clock})
+		Now:      w.Now})
 	w.ledger = l
 	return err
-}
-
-func appendTo(tx store.Tx, e bastion.Event) error {
-	n, err := tx.Next("log")
-	if err != nil {
-		return err
-	}
-	e.Seq = n
-	b, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	return tx.Put("log", binary.BigEndian.AppendUint64(nil, n), b)
-}
-
-func (w *world) clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
-}
-
-func (w *world) known(id string) (bastion.Identity, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p, ok := w.people[id]
-	return p, ok
-}
-
-func (w *world) everybody() []bastion.Identity {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var all []bastion.Identity
-	for _, p := range w.people {
-		all = append(all, p)
-	}
-	return all
-}
-
-func (w *world) set(p bastion.Identity) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.people[p.ID()] = p
 }
 
 // Policy.
@@ -199,7 +146,7 @@ func (w *world) Apart() [][]bastion.Duty {
 // Identities and secrets.
 
 func (w *world) Current(_ context.Context, i bastion.Identity) (bastion.Identity, error) {
-	p, ok := w.known(i.ID())
+	p, ok := w.Known(i.ID())
 	if !ok {
 		return p, bastion.ErrExpired
 	}
@@ -217,7 +164,7 @@ func (w *world) session(ctx context.Context, who bastion.Identity) (*bastion.Ses
 	id := fmt.Sprintf("s%d", w.sessions)
 	w.mu.Unlock()
 	return bastion.NewSession(ctx, bastion.Config{ID: id, Identity: who, Channel: channel{strings.NewReader("")}, Targets: w.targets, Connectors: []bastion.Connector{toy{w}},
-		Policy: w, Approvals: w.votes, Identities: w, Secrets: w, Recorder: recorder{}, Archive: archive{}, Now: w.clock})
+		Policy: w, Approvals: w.votes, Identities: w, Secrets: w, Recorder: recorder{}, Archive: archive{}, Now: w.Now})
 }
 
 // visit calls f with a session of somebody's.
