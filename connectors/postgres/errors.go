@@ -80,7 +80,7 @@ func failed(err error, class lineage.Class) error {
 
 // serverError is an error of the server's, and its own bytes for who may see them.
 func serverError(pe *pgconn.PgError, class lineage.Class, native []byte) *bastion.TargetError {
-	te := &bastion.TargetError{Code: pe.Code, Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position), Native: native}
+	te := &bastion.TargetError{Code: sqlState(pe), Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position), Native: native}
 	switch {
 	case own(pe, class):
 		te.Summary, te.Detail = pe.Message, hints(pe)
@@ -95,6 +95,20 @@ func serverError(pe *pgconn.PgError, class lineage.Class, native []byte) *bastio
 		te.Summary = "the transaction has failed, and nothing but ROLLBACK runs until it ends"
 	}
 	return te
+}
+
+// sqlState is an error's SQLSTATE, if it is one of those that carry no data: a function may
+// raise any five characters.
+func sqlState(pe *pgconn.PgError) string {
+	switch {
+	case len(pe.Code) != 5:
+		return "XX000"
+	case pe.Where == "" && strings.Trim(pe.Code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "", conditions[pe.Code] != "":
+		return pe.Code
+	case conditions[pe.Code[:2]] != "":
+		return pe.Code[:2] + "000"
+	}
+	return "P0001"
 }
 
 // own reports whether an error's message speaks of the text alone. Errors of
@@ -170,5 +184,6 @@ var conditions = map[string]string{
 	"42846": "cannot cast", "42883": "undefined function", "42P01": "undefined table", "53100": "disk full",
 	"53200": "out of memory", "53300": "too many connections", "54001": "statement too complex", "55006": "object in use",
 	"55P03": "lock not available", "57014": "the statement was cancelled", "57P01": "the target shuts down",
-	"57P03": "the target is not ready", "P0001": "error raised by a function", "XX001": "data corrupted", "XX002": "index corrupted",
+	"57P03": "the target is not ready", "P0001": "error raised by a function", "P0002": "no data found",
+	"P0003": "too many rows", "P0004": "an assertion failed", "XX001": "data corrupted", "XX002": "index corrupted",
 }

@@ -115,10 +115,13 @@ func TestNativeHalfClosedCopy(t *testing.T) {
 		t.Fatal(got)
 	}
 	for name, messages := range map[string][]any{
-		"simple":       {query("COPY half FROM STDIN"), data("1\n2\n")},
-		"step by step": {query("SET work_mem = '1MB'; COPY half FROM STDIN; SELECT 1"), data("1\n2\n")},
-		"extended":     {parse("", "COPY half FROM STDIN"), bind("", ""), run(""), sync_, data("1\n")},
-		"in a message": {query("COPY half FROM STDIN"), data("1\n2\n"), data(strings.Repeat("3\n", 100_000))},
+		"simple":            {query("COPY half FROM STDIN"), data("1\n2\n")},
+		"step by step":      {query("SET work_mem = '1MB'; COPY half FROM STDIN; SELECT 1"), data("1\n2\n")},
+		"extended":          {parse("", "COPY half FROM STDIN"), bind("", ""), run(""), sync_, data("1\n")},
+		"goodbye":           {query("COPY half FROM STDIN"), data("1\n"), &pgproto3.Terminate{}},
+		"goodbye, step":     {query("SET work_mem = '1MB'; COPY half FROM STDIN"), data("1\n"), &pgproto3.Terminate{}},
+		"goodbye, extended": {parse("", "COPY half FROM STDIN"), bind("", ""), run(""), flush_, data("1\n"), &pgproto3.Terminate{}},
+		"in a message":      {query("COPY half FROM STDIN"), data("1\n2\n"), data(strings.Repeat("3\n", 100_000))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := slices.Concat(startup(3<<16, "user", "alice"), sent(t, messages...))

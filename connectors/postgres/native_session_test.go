@@ -143,6 +143,11 @@ func TestNativeBadMessages(t *testing.T) {
 	_, url := listen(t, s)
 	for name, bytes := range map[string]string{
 		"unknown type":      "y\x00\x00\x00\x04",
+		"unknown, no body":  "y\x00\x00\xff\xff",
+		"start-up again":    string(startup(3<<16, "user", "alice")),
+		"TLS afterwards":    string(startup(80877103)),
+		"GSSAPI afterwards": string(startup(80877104)),
+		"cancel afterwards": string(startup(80877102, "abcdefg")),
 		"password":          "p\x00\x00\x00\x05\x00",
 		"too short":         "Q\x00\x00\x00\x03",
 		"negative":          "Q\xff\xff\xff\xff",

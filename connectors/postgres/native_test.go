@@ -75,6 +75,9 @@ func TestNativeExtendedQuery(t *testing.T) {
 		"wrong parameters":   {parse("a", "SELECT $1::int"), bind("", "a"), run(""), sync_, ready{}, bind("", "a", "x"), run(""), sync_, ready{}},
 		"formats":            {parse("a", "SELECT 1, 'x'::text, 2.5::float8, true"), bindIn([]int16{1, 0, 1, 0}, "", "a"), describe('P', ""), run(""), bindIn([]int16{1}, "", "a"), run(""), bindIn([]int16{0}, "", "a"), describe('P', ""), run(""), sync_, ready{}},
 		"formats, statement": {parse("a", "SELECT 1, 'x'::text"), describe('S', "a"), sync_, ready{}, bindIn([]int16{1, 0}, "", "a"), run(""), sync_, ready{}},
+		"no such format":     {parse("a", "SELECT 1, 'x'::text"), bindIn([]int16{2}, "", "a"), describe('P', ""), run(""), sync_, ready{}, bindIn([]int16{-1, 0}, "", "a"), run(""), sync_, ready{}},
+		"formats in vain":    {parse("a", "SELECT FROM generate_series(1, 2)"), bindIn([]int16{1, 1}, "", "a"), run(""), sync_, ready{}, parse("b", "SET work_mem = '1MB'"), bindIn([]int16{1, 1}, "", "b"), run(""), sync_, ready{}},
+		"nothing is there":   {run(""), sync_, ready{}, describe('P', ""), sync_, ready{}, describe('S', ""), sync_, ready{}, closing('P', ""), closing('S', ""), sync_, ready{}},
 		"wrong formats":      {parse("a", "SELECT 1, 2"), bindIn([]int16{1, 0, 1}, "", "a"), run(""), sync_, ready{}},
 		"returning":          {"CREATE TEMP TABLE t (a int)", parse("", "INSERT INTO t VALUES ($1) RETURNING a"), bind("", "", "3"), run(""), sync_, ready{}},
 		"flush":              {parse("", "SELECT 1"), flush_, receive(1), bind("", ""), run(""), flush_, receive(3), sync_, ready{}},
@@ -154,6 +157,7 @@ func TestNativePortals(t *testing.T) {
 	series := parse("a", "SELECT generate_series(1, 5)")
 	alike(t, map[string][]any{
 		"row limits":                {series, bind("", "a"), run("", 2), run("", 2), run("", 2), run("", 2), sync_, ready{}},
+		"less than none":            {series, bind("", "a"), run("", 1<<32-1), sync_, ready{}, bind("", "a"), run("", 1<<31), sync_, ready{}},
 		"exactly":                   {series, bind("", "a"), run("", 5), run("", 5), sync_, ready{}},
 		"named":                     {series, bind("p", "a"), bind("q", "a"), run("p", 2), run("q", 3), run("p", 2), run("q"), run("p"), sync_, ready{}},
 		"taken":                     {series, bind("p", "a"), bind("p", "a"), sync_, ready{}},

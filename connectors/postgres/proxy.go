@@ -354,6 +354,11 @@ func (c *client) serve() error {
 		if err != nil {
 			return err
 		}
+		// Nobody waits for the body of what is no message: another start-up, say, whose
+		// length would be read for a type.
+		if strings.IndexByte("QPBDECHSXFcfd", typ) < 0 {
+			return errMessage(typ)
+		}
 		if typ == 'd' {
 			err = c.copyData()
 		} else {
