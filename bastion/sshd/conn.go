@@ -35,7 +35,8 @@ type conn struct {
 	calmer   chan struct{} // receives after opening went down
 	closing  sync.Once
 
-	begun []byte // of a packet, whose rest is to be written with it; the library writes one at a time
+	asked atomic.Int32 // forwarded channels whose clients have sent something since they were last answered
+	out   out
 
 	// Used by the one goroutine that authenticates.
 	preauth gossh.ServerPreAuthConn
@@ -57,7 +58,7 @@ const (
 
 func (d *Server) newConn(nc net.Conn) *conn {
 	now := time.Now()
-	c := &conn{Conn: nc, d: d, from: prefix(nc.RemoteAddr()), began: now, pace: pace{rate: float64(d.c.Limits.Requests)}, calmer: make(chan struct{}, 1)}
+	c := &conn{Conn: nc, d: d, from: prefix(nc.RemoteAddr()), began: now, pace: pace{rate: float64(d.c.Limits.Requests)}, calmer: make(chan struct{}, 1), out: out{dst: nc}}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.heard, c.prompt = now, prompt(nc)
 	c.deadline(now.Add(d.c.Limits.Handshake))
@@ -124,28 +125,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// libraryBuffer is what the library collects of a packet before it writes, in bytes.
-const libraryBuffer = 4096
-
-// Write implements [net.Conn]. The library writes a long packet in two parts, the first
-// of which fills its buffer. They go out together: the client is not woken for a part.
-//
-// No packet ends where the buffer does: encrypted by what this server offers, its length
-// is 4 bytes, a multiple of 16, and a multiple of 16 that proves it (RFC 5647, section
-// 7.3; PROTOCOL and PROTOCOL.chacha20poly1305 of OpenSSH).
+// Write implements [net.Conn].
 func (c *conn) Write(p []byte) (int, error) {
-	if len(c.begun) == 0 {
-		if len(p) == libraryBuffer && c.in.Load() {
-			c.begun = append(c.begun, p...)
-			return len(p), nil
-		}
+	if !c.in.Load() {
 		return c.Conn.Write(p)
 	}
-	both := net.Buffers{c.begun, p}
-	n, err := both.WriteTo(c.Conn)
-	n -= int64(len(c.begun))
-	c.begun = c.begun[:0]
-	return int(max(n, 0)), err
+	return c.out.Write(p)
 }
 
 // mark notes for the next check that something happened. It is called for each

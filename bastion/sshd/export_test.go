@@ -2,6 +2,7 @@ package sshd
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -68,3 +69,21 @@ func (d *Server) Opening() (n int) {
 
 // ParseForward runs the parser of a request to forward.
 func ParseForward(payload []byte) (Forward, error) { return parseForward(payload) }
+
+// Out writes to a connection as the library does.
+type Out struct{ o out }
+
+// NewOut makes one.
+func NewOut(c net.Conn) *Out { return &Out{out{dst: c}} }
+
+func (o *Out) Write(p []byte) (int, error) { return o.o.Write(p) }
+
+// Gather writes what others have to say.
+func (o *Out) Gather() { o.o.gather() }
+
+// Gathers reports whether somebody is at it.
+func (o *Out) Gathers() bool {
+	o.o.mu.Lock()
+	defer o.o.mu.Unlock()
+	return o.o.gathers
+}

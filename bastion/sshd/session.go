@@ -110,6 +110,7 @@ type visit struct {
 	done     chan struct{} // closed when the visit has been served
 	left     chan struct{} // closed when the client has closed the channel
 	breaks   chan struct{}
+	asking   atomic.Bool // the client has sent something since it was last answered
 	used     atomic.Bool // something happened since the last check
 	last     time.Time   // when a check last found that; guarded by d.mu
 	hurried  atomic.Bool
@@ -154,6 +155,9 @@ type active struct {
 func (a active) Read(p []byte) (int, error) {
 	n, err := a.Channel.Read(p)
 	mark(&a.v.used)
+	if a.v.Forward != nil && n > 0 {
+		a.v.asks(true)
+	}
 	return n, err
 }
 
@@ -164,7 +168,29 @@ func (a active) Write(p []byte) (int, error) {
 	if !a.v.PTY {
 		mark(&a.v.used)
 	}
+	if a.v.Forward != nil {
+		a.v.asks(false)
+		if a.v.c.asked.Load() >= crowd {
+			a.v.c.out.gather()
+		}
+	}
 	return n, err
+}
+
+// crowd is from how many clients on, that wait for an answer on one connection, others
+// may be answered meanwhile. Fewer are not worth waiting for.
+const crowd = 3
+
+// asks notes whether the client has sent something since it was last answered.
+func (v *visit) asks(yes bool) {
+	if v.asking.Load() == yes || !v.asking.CompareAndSwap(!yes, yes) {
+		return
+	}
+	if yes {
+		v.c.asked.Add(1)
+	} else {
+		v.c.asked.Add(-1)
+	}
 }
 
 // CloseWrite implements [bastion.Channel]. A visit that ends says it too.
@@ -211,6 +237,7 @@ func (v *visit) check(now time.Time) {
 // when the visit is over.
 func (v *visit) run() {
 	defer func() {
+		v.asks(false)
 		v.c.d.mu.Lock()
 		delete(v.c.d.visits, v)
 		v.c.d.mu.Unlock()
