@@ -41,6 +41,39 @@ func TestTypesHaveNames(t *testing.T) {
 	}
 }
 
+// TestMissingValues: what the catalog holds of columns that came later to their rows is
+// hidden where one of them is, and else it is shown.
+func TestMissingValues(t *testing.T) {
+	t.Parallel()
+	const database = "missing_values"
+	a := admin(t, database, true)
+	execute(t, a, `CREATE TABLE things (id int); INSERT INTO things VALUES (1); ALTER TABLE things ADD clean text DEFAULT 'clean'; GRANT ALL ON things TO shop_app`)
+	s := connectortest.Start(t, connectortest.Setup{Connector: postgres.Connector{}, Target: target(database), Secret: bastion.NewSecret(server.App().User, server.App().Password), Labels: []mask.Label{{Pattern: "public.things.pin"}}, Trust: true})
+	ask := []string{"SELECT attmissingval FROM pg_attribute WHERE attrelid = 'things'::regclass AND atthasmissing", "SELECT a.* FROM pg_attribute a WHERE attrelid = 'things'::regclass AND attnum > 0",
+		"SELECT to_jsonb(a) FROM pg_attribute a WHERE attrelid = 'things'::regclass AND attnum > 0", "SELECT attname FROM pg_attribute WHERE attmissingval::text LIKE '%zqx%'"}
+	see := func(text string) string {
+		r, err := s.Do(t.Context(), text)
+		return fmt.Sprint(r.Rows, err)
+	}
+	for _, text := range ask[:3] {
+		if got := see(text); !strings.Contains(got, "clean") || strings.Contains(got, mask.Redacted) {
+			t.Errorf("%s\ngives %s", text, got)
+		}
+	}
+	execute(t, a, `ALTER TABLE things ADD pin text DEFAULT 'zqxcanary'; ALTER TABLE things ALTER pin DROP DEFAULT`)
+	if _, err := s.Do(t.Context(), "CREATE TEMP TABLE tick ()"); err != nil { // so that the catalog is read anew
+		t.Fatal(err)
+	}
+	for _, text := range ask {
+		if got := see(text); strings.Contains(got, "zqx") {
+			t.Errorf("%s\nshows %s", text, got)
+		}
+		if op, err := s.Parse(t.Context(), text); err != nil || !strings.Contains(fmt.Sprint(op.Intent().Outputs, op.Intent().Probes), "public.things.pin") {
+			t.Errorf("%s: %v, read as %+v", text, err, op.Intent())
+		}
+	}
+}
+
 // TestExistingConstraintsAreNoOracle: whether a constraint holds tells of what it looks
 // at. Two databases that differ in hidden values alone cannot be told apart by writing to
 // columns that are clean, and what tells nothing runs.

@@ -30,7 +30,7 @@ const (
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_type t ON t.oid = c.reltype
 		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND n.nspname !~ '^pg_toast' AND %[1]s`
 	columnsQuery = `SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-		CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.atttypid
+		CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.atttypid, a.atthasmissing
 		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		LEFT JOIN pg_attrdef d ON a.attgenerated <> '' AND d.adrelid = a.attrelid AND d.adnum = a.attnum
 		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND n.nspname !~ '^pg_toast' AND a.attnum > 0 AND NOT a.attisdropped AND %[1]s
@@ -261,7 +261,7 @@ func (l *loader) relation(v [][]byte) error {
 }
 
 func (l *loader) column(v [][]byte) error {
-	if len(v) != 7 {
+	if len(v) != 8 {
 		return errCatalog
 	}
 	oid, err := number(v[0])
@@ -272,7 +272,7 @@ func (l *loader) column(v [][]byte) error {
 	}
 	if r := l.byOID[oid]; r != nil {
 		r.Columns = append(r.Columns, catalog.Column{Name: l.text(v[1]), Number: int16(attnum), Type: l.text(v[3]), TypeOID: typ,
-			NotNull: string(v[4]) == "t", Generated: string(v[5])})
+			NotNull: string(v[4]) == "t", Generated: string(v[5]), Missing: string(v[7]) == "t"})
 	}
 	return nil
 }

@@ -89,6 +89,9 @@ type Column struct {
 	References, ReferencedBy []string
 	// Generated is the expression of a generated column, names of other columns in it.
 	Generated string
+	// Missing says that the catalog itself holds the column's value in rows that are
+	// older than the column (pg_attribute.attmissingval).
+	Missing bool
 	// Sources are the column's own full name, first, and those of the same column in
 	// the relation's ancestors and descendants.
 	Sources []string
@@ -218,6 +221,7 @@ type Snapshot struct {
 	names      map[uint32]string
 	shapes     map[uint32]Shape
 	casts      bool
+	missing    []string
 }
 
 type name struct{ schema, name string }
@@ -276,6 +280,15 @@ func New(c Content, before *Snapshot) *Snapshot {
 			r.gather()
 		}
 	}
+	for _, r := range c.Relations {
+		for i := range r.Columns {
+			if r.Columns[i].Missing {
+				s.missing = append(s.missing, r.Columns[i].Sources...)
+			}
+		}
+	}
+	slices.Sort(s.missing)
+	s.missing = slices.Compact(s.missing)
 	for i := range c.Types {
 		t := &c.Types[i]
 		s.types[name{t.Schema, t.Name}] = t
@@ -604,6 +617,9 @@ func (s *Snapshot) Composite(schema, typ string) *Relation {
 	}
 	return s.relations[name{schema, typ}]
 }
+
+// Missing are the sources of the columns of which the catalog itself holds a value.
+func (s *Snapshot) Missing() []string { return s.missing }
 
 // ImplicitCasts reports whether PostgreSQL may call users' functions, which are not
 // transparent, to turn values of one type into another where no text says so.

@@ -570,6 +570,9 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 			if g := guarded[full]; put || g == c.Name || g == "" && !structure[full] && !counting[full] {
 				e.fields[i].flow = opaque.with(e.fields[i].flow)
 			}
+			if full == "pg_catalog.pg_attribute" && c.Name == "attmissingval" && len(a.reader.catalog.Missing()) > 0 {
+				e.fields[i].flow = e.fields[i].flow.mix(flow{columns: a.reader.catalog.Missing()}).computed()
+			}
 		}
 		return e
 	}

@@ -36,6 +36,8 @@ type Names interface {
 	Type(schema, name string) (catalog.Type, bool)
 	// Composite returns the relation whose columns are the fields of a type, or nil.
 	Composite(schema, name string) *catalog.Relation
+	// Missing are the sources of the columns of which the catalog itself holds a value.
+	Missing() []string
 	// ImplicitCasts reports whether values may be cast by users' functions where no
 	// text says so.
 	ImplicitCasts() bool
