@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/bastion"
 )
@@ -134,4 +135,23 @@ func FuzzVisible(f *testing.F) {
 			t.Fatal("NUL came through")
 		}
 	})
+}
+
+// A time that is not today's has its date, wherever the clocks are that it comes from.
+func TestMoment(t *testing.T) {
+	now := time.Date(2026, 3, 1, 23, 30, 0, 0, time.FixedZone("", -3600)) // the 2nd, half past midnight
+	for _, c := range []struct {
+		t    time.Time
+		want string
+	}{
+		{time.Date(2026, 3, 2, 18, 42, 7, 0, time.UTC), "18:42:07 UTC"},
+		{time.Date(2026, 3, 2, 20, 42, 7, 0, time.FixedZone("", 2*3600)), "18:42:07 UTC"},
+		{time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC), "2026-03-03 00:00:00 UTC"},
+		{time.Date(2026, 3, 1, 23, 59, 59, 0, time.UTC), "2026-03-01 23:59:59 UTC"},
+		{time.Date(2027, 3, 2, 18, 42, 7, 0, time.UTC), "2027-03-02 18:42:07 UTC"},
+	} {
+		if got := bastion.Moment(c.t, now); got != c.want {
+			t.Errorf("%v: %s, want %s", c.t, got, c.want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package bastion
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -67,4 +68,15 @@ func hidden(r rune) bool {
 		return true // letters that look like nothing
 	}
 	return !unicode.IsPrint(r) && r != ' '
+}
+
+// Moment is a time as people are shown it, in UTC: the hour, and the date too unless it
+// is today's, so that nobody takes tomorrow's 18:42 for today's.
+func Moment(t, now time.Time) string {
+	t, now = t.UTC(), now.UTC()
+	layout := "15:04:05 MST"
+	if t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+		layout = "2006-01-02 " + layout
+	}
+	return t.Format(layout)
 }

@@ -786,7 +786,7 @@ func (s *detail) trialLines(w int) []string {
 		}
 		b = append(b, rows(st, hanging(l, w))...)
 	}
-	made := "made at " + p.At.UTC().Format("15:04:05") + " UTC in " + p.Took.Round(time.Millisecond).String() + "; p makes it anew"
+	made := "made at " + bastion.Moment(p.At, s.judge.Now()) + " in " + p.Took.Round(time.Millisecond).String() + "; p makes it anew"
 	return append(b, rows(s.theme.Muted, hanging(made, w))...)
 }
 

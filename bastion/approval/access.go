@@ -51,7 +51,7 @@ func (s *Service) FileAccess(ctx context.Context, q bastion.AccessQuestion) (bas
 			r, err = w.emergency(r, by)
 			return err
 		}
-		if err := w.room(r.Who); err != nil {
+		if err := w.room(r, by); err != nil {
 			return err
 		}
 		if r.ID, err = w.tx.Next(requestsBucket); err != nil {
@@ -83,6 +83,9 @@ func (w *work) emergency(r record, by author) (record, error) {
 			return r, w.refuse(review, by, fmt.Errorf("somebody took this access from you, so review %d has to be closed before it can be had again", id))
 		}
 	}
+	if err := w.unreviewed(r, by); err != nil {
+		return r, err
+	}
 	review := r.review()
 	var err error
 	if r.ID, err = w.tx.Next(requestsBucket); err != nil {
@@ -110,6 +113,33 @@ func (w *work) emergency(r record, by author) (record, error) {
 		return r, err
 	}
 	return r, w.keep(review, author{}, review.asks(), NoteReview)
+}
+
+// unreviewed refuses an emergency after many that nobody has looked at: taken again
+// and again, it would be access for good, and a queue in which nobody finds anything.
+func (w *work) unreviewed(r record, by author) error {
+	ids, err := oldest(w.tx, openBucket, requester(r.Who.ID()))
+	if err != nil {
+		return err
+	}
+	first, n := record{}, 0
+	for _, id := range ids {
+		open, err := w.record(id)
+		if err != nil {
+			return err
+		}
+		if open.Kind != bastion.KindReview || open.Target != r.Target || open.Rule != r.Rule {
+			continue
+		}
+		if n++; n == 1 {
+			first = open
+		}
+	}
+	if n < MaxUnreviewed {
+		return nil
+	}
+	return w.refuse(first, by, fmt.Errorf("%d emergencies of yours with %s on %s wait for their review, and nobody may have more; review %d has to be closed first, which is for %s",
+		n, bastion.VisibleLine(r.Access.Bundle), bastion.VisibleLine(r.Target), first.ID, deciders(first.Needs)))
 }
 
 // asks is the event of a request for access, or for a review.

@@ -45,6 +45,13 @@ const (
 	MaxReason = 2000
 	// MaxOpen is the greatest number of open requests of one identity.
 	MaxOpen = 50
+	// MaxAsked is the greatest number of requests that one person makes within an
+	// hour, with the services that they own, however they ended: whoever asks and
+	// takes back fills no queue, but tells everybody each time.
+	MaxAsked = 200
+	// MaxUnreviewed is the greatest number of emergencies of one identity for the same
+	// target and bundle of which nobody has closed the review.
+	MaxUnreviewed = 10
 	// MaxComments is the greatest number of comments on a request.
 	MaxComments = 100
 	// Waiting is how long a request waits for votes if policy does not say.
@@ -162,7 +169,7 @@ func (s *Service) File(ctx context.Context, q bastion.Question) (bastion.Request
 				return nil
 			}
 		}
-		if err := w.room(r.Who); err != nil {
+		if err := w.room(r, author{r.Who, r.Origin, r.Session}); err != nil {
 			return err
 		}
 		id, err := w.tx.Next(requestsBucket)

@@ -2,6 +2,7 @@ package approval_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/approval"
 	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
@@ -638,14 +640,16 @@ func TestSimultaneousApprovals(t *testing.T) {
 	w := newWorld(t, everybody()...)
 	var lanes []func() // which share commits
 	for lane := range 20 {
+		who := bastiontest.Person(fmt.Sprintf("asker %d", lane), "deployer")
+		w.Set(who)
 		lanes = append(lanes, func() {
 			for n := range 50 {
-				q := ask(alice, plan(number(50*lane+n)), need(2, "reviewer"), need(1, "owner"))
+				q := ask(who, plan(number(50*lane+n)), need(2, "reviewer"), need(1, "owner"))
 				r, err := w.File(t.Context(), q)
 				var errs [4]error
 				var votes []func()
-				for i, who := range []bastion.Identity{rita, ben, omar, pia} {
-					votes = append(votes, func() { _, errs[i] = w.vote(who, r.ID, bastion.VoteApprove) })
+				for i, voter := range []bastion.Identity{rita, ben, omar, pia} {
+					votes = append(votes, func() { _, errs[i] = w.vote(voter, r.ID, bastion.VoteApprove) })
 				}
 				together(votes...)
 				got, uerr := w.Use(t.Context(), r.ID, q)
@@ -767,11 +771,13 @@ func TestManyAskAtOnce(t *testing.T) {
 	w := newWorld(t, everybody()...)
 	var crowd []func()
 	for n := range 40 {
+		who := bastiontest.Person(fmt.Sprintf("asker %d", n), "deployer")
+		w.Set(who)
 		crowd = append(crowd, func() {
 			for i := range 100 {
-				r, err := w.File(t.Context(), ask(alice, plan(number(1000*n+i)), need(1, "reviewer")))
+				r, err := w.File(t.Context(), ask(who, plan(number(1000*n+i)), need(1, "reviewer")))
 				if err == nil {
-					_, err = w.Withdraw(t.Context(), alice, r.ID)
+					_, err = w.Withdraw(t.Context(), who, r.ID)
 				}
 				if err != nil {
 					t.Error(err)
@@ -786,4 +792,77 @@ func TestManyAskAtOnce(t *testing.T) {
 	if errors.Join(err, aerr) != nil || len(open) != 0 || len(all) != 4000 {
 		t.Errorf("%d open, %d in all; %v %v", len(open), len(all), err, aerr)
 	}
+}
+
+// Who asks and takes back, again and again, fills no queue, and yet tells everybody
+// each time; with a service it would be two who do. There is an end to it, which is
+// told and kept, and which an emergency does not have to wait for.
+func TestFloodOfRequests(t *testing.T) {
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: alice.ID(), Groups: []string{"deployer"}}
+	w := newWorld(t, append(everybody(), bot)...)
+	for n := range approval.MaxAsked {
+		who := []bastion.Identity{alice, bot}[n%2]
+		r := w.file(ask(who, plan(number(n)), need(1, "reviewer")))
+		if _, err := w.Withdraw(t.Context(), who, r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, who := range []bastion.Identity{alice, bot} {
+		_, err := w.File(t.Context(), ask(who, plan(statement), need(1, "reviewer")))
+		refused(t, err, "you and your services have made 200 requests within an hour, and nobody may make more; ask again after 13:00:00 UTC")
+	}
+	_, err := w.FileAccess(t.Context(), want(alice, "writer"))
+	refused(t, err, "200 requests within an hour")
+	all := storetest.Events(t, w.db)
+	if e := all[len(all)-1]; e.Kind != bastion.EventRefused || e.Name != "alice" || !strings.Contains(e.Error, "within an hour") || e.Target != production.Name || e.Session != "s-alice" {
+		t.Errorf("the last event: %+v", e)
+	}
+	w.access(urgent(alice))
+	w.file(ask(ben, plan(statement), need(1, "reviewer")))
+	w.Pass(time.Hour)
+	w.file(ask(alice, plan(statement), need(1, "reviewer")))
+}
+
+// One who asks for much, also with a service and so that it is due sooner, does not
+// hide what somebody else asks for.
+func TestFloodHidesNobody(t *testing.T) {
+	bot := bastion.Identity{Issuer: "services", Subject: "ci-bot", Kind: bastion.Service, Name: "ci-bot", Owner: alice.ID(), Groups: []string{"deployer"}}
+	w := newWorld(t, append(everybody(), bot)...)
+	for n := range 2 * approval.MaxOpen {
+		q := ask([]bastion.Identity{alice, bot}[n%2], plan(number(n)), need(1, "reviewer"))
+		q.Decision.Within = 10 * time.Minute
+		w.file(q)
+	}
+	w.access(urgent(alice))
+	honest := w.file(ask(ben, plan(statement), need(1, "reviewer")))
+	got, err := w.Requests(t.Context(), rita, bastion.RequestFilter{Decide: true})
+	if err != nil || len(got) != 100 {
+		t.Fatalf("%d, %v", len(got), err)
+	}
+	if got[0].Kind != bastion.KindReview || slices.Index(ids(got), honest.ID) != 11 {
+		t.Errorf("a %s first, then the honest one at %d of %v", got[0].Kind, slices.Index(ids(got), honest.ID), ids(got))
+	}
+}
+
+// An emergency taken again and again, ended by oneself each time, would be access for
+// good with nobody looking.
+func TestChainOfEmergencies(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	for range approval.MaxUnreviewed {
+		if _, err := w.revokes(alice, w.access(urgent(alice)).ID, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := w.FileAccess(t.Context(), urgent(alice))
+	refused(t, err, "10 emergencies of yours with break-glass on shop-production wait for their review, and nobody may have more; review 2 has to be closed first, which is for those who decide it (reviewer)")
+	if got, want := w.log(2), "request sallyport, refused alice"; got != want {
+		t.Errorf("log: %s", got)
+	}
+	w.holds(alice)
+	other := urgent(alice)
+	other.Target = "shop-staging" // of which nobody abuses anything
+	w.access(other)
+	w.access(urgent(ben))
+	w.approves(ben, 2)
+	w.access(urgent(alice))
 }

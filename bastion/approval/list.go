@@ -11,7 +11,8 @@ import (
 
 // Requests lists what the reader may see, newest first. Decide lists what waits
 // for the reader's vote: pending, not the reader's own, not voted on yet; the most
-// urgent first, which are reviews of emergencies, then what expires soonest.
+// urgent first, which are reviews of emergencies, then what expires soonest, and after
+// the first ten of one person those of the others.
 func (s *Service) Requests(ctx context.Context, who bastion.Identity, f bastion.RequestFilter) ([]bastion.Request, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -72,19 +73,39 @@ func (s *Service) queue(ctx context.Context, who bastion.Identity, held []bastio
 	known := s.crowd(slices.ContainsFunc(rs, func(r record) bool { return r.OtherTeam }), rs...)
 	roles := approving(held)
 	rs = slices.DeleteFunc(rs, func(r record) bool { return !known.canVote(r, who, roles) })
-	slices.SortStableFunc(rs, urgency) // of the newest first
+	byUrgency(rs) // of the newest first
 	return s.shown(rs[:min(len(rs), f.Limit)], who), nil
 }
 
-// urgency orders what waits for a vote.
-func urgency(a, b record) int {
+// turn is how many of one person's requests stand in the queue before others get theirs.
+const turn = 10
+
+// byUrgency orders what waits for a vote: reviews first, then what expires soonest. What
+// one person, with the services that they own, asks for beyond the first few stands
+// behind what others ask for, so that a hundred requests do not hide one.
+func byUrgency(rs []record) {
 	reviews := func(r record) int {
 		if r.Kind == bastion.KindReview {
 			return 0
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(reviews(a), reviews(b)), a.Expires.Compare(b.Expires))
+	slices.SortStableFunc(rs, func(a, b record) int {
+		return cmp.Or(cmp.Compare(reviews(a), reviews(b)), a.Expires.Compare(b.Expires))
+	})
+	type asker struct {
+		review int
+		person string
+	}
+	asked, turns := map[asker]int{}, map[uint64]int{}
+	for _, r := range rs {
+		who := asker{reviews(r), r.Who.Person()}
+		turns[r.ID] = asked[who] / turn
+		asked[who]++
+	}
+	slices.SortStableFunc(rs, func(a, b record) int {
+		return cmp.Or(cmp.Compare(reviews(a), reviews(b)), cmp.Compare(turns[a.ID], turns[b.ID]))
+	})
 }
 
 // subjects are what the reader's lists are made of.

@@ -23,6 +23,7 @@ const (
 	exactBucket    = "approval.exact"    // requester's subject and digest -> number, of open requests
 	dueBucket      = "approval.due"      // time and number of open requests that time does something to
 	barredBucket   = "approval.barred"   // requester's subject and digest of a revoked emergency -> its review
+	askedBucket    = "approval.asked"    // person's subject -> the hour in which they began to ask, and how often since
 	pastBucket     = "approval.past"     // subject -> tally of ended requests
 	clockBucket    = "approval.clock"    // the latest time seen
 )
@@ -241,6 +242,22 @@ func newest(tx store.Tx, bucket string, s subject, limit int) ([]uint64, error) 
 		return len(ids) != limit, nil
 	})
 	return ids, err
+}
+
+// asked counts a request of a person. If they have made too many in an hour, it does
+// not count, and next says when that hour is over.
+func asked(tx store.Tx, person string, now time.Time) (next time.Time, err error) {
+	key := requester(person)
+	began, n := now, uint64(0)
+	if b := tx.Get(askedBucket, key[:]); len(b) == 16 {
+		if t := time.Unix(0, int64(binary.BigEndian.Uint64(b))); now.Before(t.Add(time.Hour)) {
+			began, n = t, binary.BigEndian.Uint64(b[8:])
+		}
+	}
+	if n >= MaxAsked {
+		return began.Add(time.Hour), nil
+	}
+	return time.Time{}, tx.Put(askedBucket, key[:], append(number(uint64(began.UnixNano())), number(n+1)...))
 }
 
 // floor is the latest time that the store knows.

@@ -100,7 +100,7 @@ func (s *Service) FileTask(ctx context.Context, q TaskQuestion, with func(store.
 		for _, who := range q.Apart {
 			r.Apart = append(r.Apart, asker(who))
 		}
-		if err := w.room(r.Who); err != nil {
+		if err := w.room(r, author{r.Who, r.Origin, r.Session}); err != nil {
 			return err
 		}
 		id, err := w.tx.Next(requestsBucket)

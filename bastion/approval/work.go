@@ -159,10 +159,10 @@ func (w *work) log(r record, by author, e bastion.Event) error {
 	return nil
 }
 
-// room refuses a requester who has too many open requests. Reviews are not the
-// requester's to end, so they do not count.
-func (w *work) room(who bastion.Identity) error {
-	ids, err := oldest(w.tx, openBucket, requester(who.ID()))
+// room refuses a requester who has too many open requests, or has made too many in
+// an hour. Reviews are not the requester's to end, so they do not count.
+func (w *work) room(r record, by author) error {
+	ids, err := oldest(w.tx, openBucket, requester(r.Who.ID()))
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,14 @@ func (w *work) room(who bastion.Identity) error {
 		}
 	}
 	if open >= MaxOpen {
-		return &refusal{fmt.Errorf("you have %d open requests, and nobody may have more; withdraw one, or wait until some are decided", open)}
+		return w.refuse(r, by, fmt.Errorf("you have %d open requests, and nobody may have more; withdraw one, or wait until some are decided", open))
+	}
+	next, err := asked(w.tx, r.Who.Person(), w.now)
+	if err != nil {
+		return err
+	}
+	if !next.IsZero() {
+		return w.refuse(r, by, fmt.Errorf("you and your services have made %d requests within an hour, and nobody may make more; ask again after %s", MaxAsked, bastion.Moment(next, w.now)))
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func (s *sweeper) sweep(ctx context.Context) {
 		if ends.IsZero() || ends.Equal(warned) || ends.Sub(session.Now()) > warnBefore {
 			continue
 		}
-		session.Warn(fmt.Sprintf("your access ends at %s; ask for it again if you need longer", ends.UTC().Format("15:04:05 MST")))
+		session.Warn(fmt.Sprintf("your access ends at %s; ask for it again if you need longer", bastion.Moment(ends, session.Now())))
 		s.mu.Lock()
 		if _, ok := s.live[session]; ok {
 			s.live[session] = ends

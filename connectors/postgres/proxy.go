@@ -281,7 +281,7 @@ func (c *client) waits(r bastion.Request) {
 	}
 	if c.heard.request != r.ID {
 		c.heard = heard{request: r.ID}
-		text := fmt.Sprintf("request %d waits for %s, until %s", r.ID, r.Needs, r.Expires.UTC().Format("15:04 MST"))
+		text := fmt.Sprintf("request %d waits for %s, until %s", r.ID, r.Needs, bastion.Moment(r.Expires, c.n.Now()))
 		if len(r.Approvers) > 0 {
 			text += "; can be approved by " + strings.Join(r.Approvers, ", ")
 		}

@@ -60,9 +60,9 @@ func (c *call) access(ctx context.Context, emergency bool) error {
 	}
 	switch {
 	case r.State == bastion.Approved:
-		c.words("granted until %s; everybody configured has been told, and somebody else will review it", r.Expires.Format("15:04:05 MST"))
+		c.words("request %d is granted until %s; everybody configured has been told, and somebody else will review it", r.ID, bastion.Moment(r.Expires, c.s.Now()))
 	default:
-		c.words("request %d needs %s%s; it waits until %s", r.ID, r.Needs, by(r.Approvers), r.Expires.Format("15:04:05 MST"))
+		c.words("request %d needs %s%s; it waits until %s", r.ID, r.Needs, by(r.Approvers), bastion.Moment(r.Expires, c.s.Now()))
 	}
 	_, err = fmt.Fprintln(c.out, r.ID)
 	return err

@@ -340,7 +340,7 @@ func login(ctx context.Context, c *call) error {
 	}
 	err := c.s.SignIn(ctx, func(p bastion.SignInPrompt) error {
 		c.words("Open      %s\nCode      %s\nOr open   %s\nYour key  %s\nEnds      %s\nWaiting for you to sign in there; Ctrl-C gives up.",
-			p.Address, p.Code, p.Direct, p.Key, p.Expires.Format("15:04:05 MST"))
+			p.Address, p.Code, p.Direct, p.Key, bastion.Moment(p.Expires, c.s.Now()))
 		return nil
 	})
 	if err != nil {

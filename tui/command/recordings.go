@@ -60,10 +60,10 @@ func recordings(ctx context.Context, c *call) error {
 		case r.End.IsZero():
 			length = "live"
 		}
-		rows = append(rows, []string{r.ID, r.Start.Format("2006-01-02 15:04:05"), r.Who.Name, strings.Join(r.Targets, " "), length,
+		rows = append(rows, []string{r.ID, r.Start.UTC().Format("2006-01-02 15:04:05"), r.Who.Name, strings.Join(r.Targets, " "), length,
 			strconv.Itoa(r.Operations), strconv.Itoa(r.Asked), strconv.Itoa(r.Denied)})
 	}
-	return c.table([]string{"ID", "START", "WHO", "TARGETS", "LENGTH", "OPERATIONS", "ASKED", "DENIED"}, rows)
+	return c.table([]string{"ID", "START (UTC)", "WHO", "TARGETS", "LENGTH", "OPERATIONS", "ASKED", "DENIED"}, rows)
 }
 
 // replay opens the recording that the command line names.
@@ -148,7 +148,7 @@ func events(ctx context.Context, c *call) error {
 
 // Line tells an event in one line.
 func Line(e bastion.Event) string {
-	s := fmt.Sprintf("%d %s %s %s", e.Seq, e.At.Format("2006-01-02 15:04:05"), e.Name, e.Kind)
+	s := fmt.Sprintf("%d %s %s %s", e.Seq, e.At.UTC().Format("2006-01-02 15:04:05"), e.Name, e.Kind)
 	for _, part := range []struct{ name, value string }{
 		{"session", e.Session}, {"target", e.Target}, {"verb", string(e.Verb)}, {"effect", e.Effect}, {"rule", e.Rule},
 		{"request", positive(int64(e.Request))}, {"by", strings.Join(e.By, ",")}, {"rows", positive(e.Rows)},

@@ -105,7 +105,7 @@ func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 		{"from", r.Origin.Address + ", key " + r.Origin.Key},
 		{"kind", string(r.Kind)}, {"target", r.Target}, {"access", accessLine(r)}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
 		{"known", strings.Join(known, "; ")}, {"settings", r.Settings}, {"reason", r.Reason},
-		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"can approve", strings.Join(r.Approvers, ", ")}, {"votes", strings.Trim(voters(r), " ()")}, {"seen by", seen(r)},
+		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"can approve", strings.Join(r.Approvers, ", ")}, {"votes", strings.Trim(voters(r), " ()")}, {"seen by", seen(r, c.s.Now())},
 		{"asked", since(c.s.Now().Sub(r.Created)) + " ago"}, {"left", until(r, c.s.Now())}, {"digest", r.Digest},
 	}
 	for i, l := range past.Lines(r) {
@@ -171,16 +171,16 @@ func preview(ctx context.Context, c *call) error {
 	if c.json {
 		return c.printJSON(p)
 	}
-	lines := append(p.Lines(), fmt.Sprintf("made at %s in %s; request %d still waits", p.At.UTC().Format("15:04:05 MST"), p.Took.Round(time.Millisecond), id))
+	lines := append(p.Lines(), fmt.Sprintf("made at %s in %s; request %d still waits", bastion.Moment(p.At, c.s.Now()), p.Took.Round(time.Millisecond), id))
 	_, err = io.WriteString(c.out, strings.Join(lines, "\n")+"\n")
 	return err
 }
 
 // seen lists who of those that can decide has looked.
-func seen(r bastion.Request) string {
+func seen(r bastion.Request, now time.Time) string {
 	var names []string
 	for _, s := range r.Seen {
-		names = append(names, s.Name+" at "+s.At.UTC().Format("15:04:05"))
+		names = append(names, s.Name+" at "+bastion.Moment(s.At, now))
 	}
 	return strings.Join(names, ", ")
 }

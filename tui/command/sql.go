@@ -276,7 +276,7 @@ func (r *runner) limited(ctx context.Context, run func(context.Context, bastion.
 	var last bastion.Request
 	job.Waiting = func(q bastion.Request) {
 		if last.ID == 0 && q.State == bastion.Pending {
-			r.c.words("request %d needs %s%s; it waits until %s", q.ID, q.Needs, by(q.Approvers), q.Expires.Format("15:04:05 MST"))
+			r.c.words("request %d needs %s%s; it waits until %s", q.ID, q.Needs, by(q.Approvers), bastion.Moment(q.Expires, r.c.s.Now()))
 			if r.waits {
 				timer = time.AfterFunc(r.wait, func() { cancel(errNotYet) })
 			}
