@@ -63,21 +63,10 @@ func newApprovals(ctx context.Context, c clerk, th Theme, open func(uint64) Scre
 
 func (s *approvals) Title() string { return "approvals" }
 func (s *approvals) Typing() bool  { return false }
-func (s *approvals) Init() tea.Cmd { return tea.Batch(s.reload(), s.minute()) }
+func (s *approvals) Init() tea.Cmd { return tea.Batch(s.reload(), s.moment()) }
 
-// minute comes back so that the ages in the list stay true.
-func (s *approvals) minute() tea.Cmd {
-	return ask(s.ctx, &s.tick, func(ctx context.Context) (time.Time, error) {
-		t := time.NewTimer(10 * time.Second)
-		defer t.Stop()
-		select {
-		case at := <-t.C:
-			return at, nil
-		case <-ctx.Done():
-			return time.Time{}, context.Cause(ctx)
-		}
-	})
-}
+// moment comes back so that the ages in the list stay true.
+func (s *approvals) moment() tea.Cmd { return later(s.ctx, &s.tick, 10*time.Second) }
 
 func (s *approvals) reload() tea.Cmd {
 	if s.load.Busy() && s.loaded {
@@ -113,14 +102,15 @@ func (s *approvals) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		if err != nil {
 			return s, tea.Batch(next, fail(err))
 		}
-		s.arrived(rs)
+		follow(&s.list, s.requests, rs, s.page(s.h), func(r bastion.Request) uint64 { return r.ID })
+		s.requests = rs
 		return s, next
 	}
 	if _, err, ok := take[time.Time](&s.tick, msg); ok {
 		if err != nil {
 			return s, nil
 		}
-		return s, s.minute()
+		return s, s.moment()
 	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
@@ -132,21 +122,6 @@ func (s *approvals) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		return s, s.key(msg)
 	}
 	return s, nil
-}
-
-// arrived keeps the cursor on its request while others come and go.
-func (s *approvals) arrived(rs []bastion.Request) {
-	var on uint64
-	if s.list.at < len(s.requests) {
-		on = s.requests[s.list.at].ID
-	}
-	s.requests = rs
-	for i, r := range rs {
-		if r.ID == on {
-			s.list.at = i
-		}
-	}
-	s.list.clamp(len(rs), s.page(s.h))
 }
 
 func (s *approvals) key(k tea.KeyMsg) tea.Cmd {
@@ -228,17 +203,10 @@ func (s *approvals) View(w, h int) string {
 		table[i] = requestCells(r, now)
 	}
 	measure(cols, table)
-	share(cols, w, 12)
-	b = append(b, tableHead(th, cols, w))
-	from, to := s.list.page(len(s.requests), s.page(h))
-	for i := from; i < to; i++ {
-		cells, on := table[i], i == s.list.at
-		if !on {
-			cells[3] = stateStyle(th, s.requests[i].State).Render(pad(cells[3], cols[3].width))
-			cells[0] = th.Strong.Render(padLeft(cells[0], cols[0].width))
-		}
-		b = append(b, tableRow(th, cols, cells, w, on))
-	}
+	b = append(b, s.list.table(th, cols, table, w, s.page(h), 12, func(i int, cells []string) {
+		cells[3] = stateStyle(th, s.requests[i].State).Render(pad(cells[3], cols[3].width))
+		cells[0] = th.Strong.Render(padLeft(cells[0], cols[0].width))
+	})...)
 	return strings.Join(b, "\n")
 }
 

@@ -164,14 +164,8 @@ func (c *console) pulse() tea.Cmd {
 		return nil
 	}
 	return ask(c.ctx, &c.beat, func(ctx context.Context) (pulsed, error) {
-		t := time.NewTimer(every)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return pulsed{}, nil
-		case <-ctx.Done():
-			return pulsed{}, context.Cause(ctx)
-		}
+		_, err := sleep(ctx, every)
+		return pulsed{}, err
 	})
 }
 

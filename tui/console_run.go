@@ -705,13 +705,7 @@ type idled struct {
 func (c *console) idle(r *run) tea.Cmd {
 	count := r.count
 	return ask(c.ctx, &c.idling, func(ctx context.Context) (idled, error) {
-		t := time.NewTimer(idleAfter)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return idled{r, count}, nil
-		case <-ctx.Done():
-			return idled{}, context.Cause(ctx)
-		}
+		_, err := sleep(ctx, idleAfter)
+		return idled{r, count}, err
 	})
 }

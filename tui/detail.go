@@ -54,7 +54,7 @@ type detail struct {
 	untried error            // why it could not be
 	loaded  bool
 	err     error
-	top     int
+	pager   pager
 	w, h    int
 
 	dialog dialog
@@ -83,7 +83,7 @@ func newDetail(ctx context.Context, j judge, th Theme, id uint64, connect func(s
 
 func (s *detail) Title() string { return fmt.Sprintf("request %d", s.id) }
 func (s *detail) Typing() bool  { return s.dialog != reading }
-func (s *detail) Init() tea.Cmd { return tea.Batch(s.reload(), second(s.ctx, &s.tick)) }
+func (s *detail) Init() tea.Cmd { return tea.Batch(s.reload(), later(s.ctx, &s.tick, time.Second)) }
 
 func (s *detail) reload() tea.Cmd {
 	if s.load.Busy() {
@@ -177,7 +177,7 @@ func (s *detail) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		return s, s.result()
 	}
 	if _, err, ok := take[time.Time](&s.tick, msg); ok && err == nil && (s.request.State.Open() || !s.loaded) {
-		return s, second(s.ctx, &s.tick)
+		return s, later(s.ctx, &s.tick, time.Second)
 	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
@@ -240,6 +240,7 @@ func (s *detail) key(k tea.KeyMsg) tea.Cmd {
 	if s.dialog != reading {
 		return s.answer(k)
 	}
+	by, scrolls := s.pager.key(k, s.h)
 	switch {
 	case k.Paste:
 		return nil
@@ -252,18 +253,8 @@ func (s *detail) key(k tea.KeyMsg) tea.Cmd {
 			return tea.Batch(s.reload(), notify(Warn, "you stopped waiting; the answer may have been recorded all the same"))
 		}
 		return pop
-	case k.Type == tea.KeyUp:
-		s.scroll(-1)
-	case k.Type == tea.KeyDown:
-		s.scroll(1)
-	case k.Type == tea.KeyPgUp:
-		s.scroll(-max(1, s.h-4))
-	case k.Type == tea.KeyPgDown || k.Type == tea.KeySpace:
-		s.scroll(max(1, s.h-4))
-	case k.Type == tea.KeyHome:
-		s.scroll(-1 << 30)
-	case k.Type == tea.KeyEnd:
-		s.scroll(1 << 30)
+	case scrolls:
+		s.scroll(by)
 	case !s.loaded || s.vote.Busy():
 		return nil
 	case k.String() == "p":
@@ -331,7 +322,7 @@ func (s *detail) try() tea.Cmd {
 func (s *detail) showTrial() {
 	for i, l := range s.lines(s.w) {
 		if strings.HasPrefix(ansi.Strip(l), " "+previewHeading) {
-			s.top = i
+			s.pager.top = i
 		}
 	}
 	s.scroll(0)
@@ -431,8 +422,7 @@ func (s *detail) foot(h int) int {
 }
 
 func (s *detail) scroll(by int) {
-	n := len(s.lines(s.w))
-	s.top = max(0, min(s.top+by, n-max(1, s.h-s.foot(s.h))))
+	s.pager.scroll(by, len(s.lines(s.w)), s.h-s.foot(s.h))
 }
 
 func (s *detail) View(w, h int) string {
@@ -447,23 +437,17 @@ func (s *detail) View(w, h int) string {
 		}
 		return "\n" + strings.Join(rows(th.Bad, indent(prose(text, w-4))), "\n")
 	}
-	page := max(1, h-s.foot(h))
-	all := s.lines(w)
-	top := max(0, min(s.top, len(all)-page))
-	b := window(all, top, page)
-	for len(b) < page {
-		b = append(b, "")
-	}
+	b, below := s.pager.page(s.lines(w), h-s.foot(h))
 	if s.dialog != reading {
 		return strings.Join(append(b, s.ask(w, h)...), "\n")
 	}
 	foot := ""
-	if more := len(all) - top - page; more > 0 {
-		foot = th.Muted.Render(fmt.Sprintf(" ↓ %s below", count(more, "line")))
+	if below > 0 {
+		foot = th.Muted.Render(fmt.Sprintf(" ↓ %s below", count(below, "line")))
 		if s.request.Yours && s.request.State == bastion.Pending {
-			foot = th.Warn.Render(fmt.Sprintf(" ↓ %s below: read on before you decide", count(more, "line")))
+			foot = th.Warn.Render(fmt.Sprintf(" ↓ %s below: read on before you decide", count(below, "line")))
 		}
-	} else if top > 0 {
+	} else if s.pager.top > 0 {
 		foot = th.Muted.Render(" end")
 	}
 	switch {

@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"slices"
+
 	tea "github.com/charmbracelet/bubbletea"
 )
 
@@ -44,6 +46,32 @@ func (l *list) page(n, page int) (from, to int) {
 	from = max(from, l.at-page+1)    // nor below,
 	from = max(0, min(from, n-page)) // and no room is wasted
 	return from, min(n, from+page)
+}
+
+// follow keeps the cursor on the line of the same number while lines come and go.
+func follow[T any](l *list, before, now []T, page int, number func(T) uint64) {
+	if l.at < len(before) {
+		on := number(before[l.at])
+		if i := slices.IndexFunc(now, func(t T) bool { return number(t) == on }); i >= 0 {
+			l.at = i
+		}
+	}
+	l.clamp(len(now), page)
+}
+
+// table draws a page of lines below the heads of their columns, of which the last has
+// room for at least so much. paint colours the cells of a line that the cursor is not on.
+func (l *list) table(th Theme, cols []column, lines [][]string, w, page, least int, paint func(line int, cells []string)) []string {
+	share(cols, w, least)
+	b := []string{tableHead(th, cols, w)}
+	from, to := l.page(len(lines), page)
+	for i := from; i < to; i++ {
+		if i != l.at {
+			paint(i, lines[i])
+		}
+		b = append(b, tableRow(th, cols, lines[i], w, i == l.at))
+	}
+	return b
 }
 
 // column is one column of a table of lines.

@@ -100,9 +100,3 @@ func (o *overlay) lines(w int) []string {
 	}
 	return b
 }
-
-// window is h lines from a top line on.
-func window(lines []string, top, h int) []string {
-	top = max(0, min(top, len(lines)-h))
-	return lines[top:min(len(lines), top+max(0, h))]
-}

@@ -360,14 +360,8 @@ func (s *player) run() tea.Cmd {
 		return nil
 	}
 	return ask(s.ctx, &s.tick, func(ctx context.Context) (frameAt, error) {
-		t := time.NewTimer(frameTime)
-		defer t.Stop()
-		select {
-		case at := <-t.C:
-			return frameAt(at), nil
-		case <-ctx.Done():
-			return frameAt{}, context.Cause(ctx)
-		}
+		at, err := sleep(ctx, frameTime)
+		return frameAt(at), err
 	})
 }
 

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"time"
 
 	"github.com/charmbracelet/bubbles/help"
 	tea "github.com/charmbracelet/bubbletea"
@@ -133,6 +134,23 @@ func ask[T any](ctx context.Context, w *Wait, f func(context.Context) (T, error)
 		defer cancel()
 		v, err := f(ctx)
 		return Answer[T]{q, v, err}
+	}
+}
+
+// later answers w after a while, with the time.
+func later(ctx context.Context, w *Wait, d time.Duration) tea.Cmd {
+	return ask(ctx, w, func(ctx context.Context) (time.Time, error) { return sleep(ctx, d) })
+}
+
+// sleep returns after a while with the time, or with why ctx ended before.
+func sleep(ctx context.Context, d time.Duration) (time.Time, error) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case at := <-t.C:
+		return at, nil
+	case <-ctx.Done():
+		return time.Time{}, context.Cause(ctx)
 	}
 }
 

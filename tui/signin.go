@@ -91,10 +91,10 @@ func (s *signIn) Update(msg tea.Msg) (Screen, tea.Cmd) {
 	}
 	if p, err, ok := take[bastion.SignInPrompt](&s.next, msg); ok && err == nil {
 		s.prompt = &p
-		return s, tea.Batch(s.await(), second(s.ctx, &s.tick))
+		return s, tea.Batch(s.await(), later(s.ctx, &s.tick, time.Second))
 	}
 	if _, err, ok := take[time.Time](&s.tick, msg); ok && err == nil && s.prompt != nil {
-		return s, second(s.ctx, &s.tick)
+		return s, later(s.ctx, &s.tick, time.Second)
 	}
 	if k, ok := msg.(tea.KeyMsg); ok && !k.Paste {
 		switch {
@@ -156,18 +156,4 @@ func (s *signIn) reason() string {
 		return "What you want to do needs a sign-in that is less than " + strings.TrimSuffix(stale.Max.String(), "0s") + " old. Then this session goes on."
 	}
 	return "Your sign-in has ended. Prove at the provider that it is still you, and this session goes on."
-}
-
-// second comes back after one second, for screens with a countdown.
-func second(ctx context.Context, w *Wait) tea.Cmd {
-	return ask(ctx, w, func(ctx context.Context) (time.Time, error) {
-		t := time.NewTimer(time.Second)
-		defer t.Stop()
-		select {
-		case at := <-t.C:
-			return at, nil
-		case <-ctx.Done():
-			return time.Time{}, context.Cause(ctx)
-		}
-	})
 }

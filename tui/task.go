@@ -31,7 +31,7 @@ type taskPage struct {
 	task     task.Task
 	loaded   bool
 	err      error
-	top      int
+	pager    pager
 	w, h     int
 	starting bool // the dialog that starts it is open
 	in       input
@@ -61,18 +61,7 @@ func (s *taskPage) reload() tea.Cmd {
 }
 
 // pulse comes back now and then, because nobody tells of a step that others execute.
-func (s *taskPage) pulse() tea.Cmd {
-	return ask(s.ctx, &s.tick, func(ctx context.Context) (time.Time, error) {
-		t := time.NewTimer(3 * time.Second)
-		defer t.Stop()
-		select {
-		case at := <-t.C:
-			return at, nil
-		case <-ctx.Done():
-			return time.Time{}, context.Cause(ctx)
-		}
-	})
-}
+func (s *taskPage) pulse() tea.Cmd { return later(s.ctx, &s.tick, 3*time.Second) }
 
 func (s *taskPage) mine() bool { return s.task.Author.Equal(s.planner.Who()) }
 
@@ -188,7 +177,7 @@ func (s *taskPage) Update(msg tea.Msg) (Screen, tea.Cmd) {
 			return s, next // the page says it
 		}
 		if t.Revision != s.task.Revision {
-			s.top = 0
+			s.pager.top = 0
 		}
 		s.task = t
 		if !s.starts() {
@@ -230,6 +219,7 @@ func (s *taskPage) key(k tea.KeyMsg) tea.Cmd {
 	if s.starting {
 		return s.answer(k)
 	}
+	by, scrolls := s.pager.key(k, s.h)
 	switch {
 	case k.Paste:
 		return nil
@@ -238,18 +228,8 @@ func (s *taskPage) key(k tea.KeyMsg) tea.Cmd {
 			return tea.Batch(s.reload(), notify(Warn, "you stopped waiting; it may have been done all the same"))
 		}
 		return pop
-	case k.Type == tea.KeyUp:
-		s.scroll(-1)
-	case k.Type == tea.KeyDown:
-		s.scroll(1)
-	case k.Type == tea.KeyPgUp:
-		s.scroll(-max(1, s.h-4))
-	case k.Type == tea.KeyPgDown || k.Type == tea.KeySpace:
-		s.scroll(max(1, s.h-4))
-	case k.Type == tea.KeyHome:
-		s.scroll(-1 << 30)
-	case k.Type == tea.KeyEnd:
-		s.scroll(1 << 30)
+	case scrolls:
+		s.scroll(by)
 	case s.task.ID == 0 || s.act.Busy():
 		return nil
 	default:
@@ -413,7 +393,7 @@ func (s *taskPage) foot() int {
 }
 
 func (s *taskPage) scroll(by int) {
-	s.top = max(0, min(s.top+by, len(s.lines(s.w))-max(1, s.h-s.foot())))
+	s.pager.scroll(by, len(s.lines(s.w)), s.h-s.foot())
 }
 
 func (s *taskPage) View(w, h int) string {
@@ -428,25 +408,19 @@ func (s *taskPage) View(w, h int) string {
 		}
 		return "\n" + strings.Join(rows(th.Bad, indent(prose(text, w-4))), "\n")
 	}
-	page := max(1, h-s.foot())
-	all := s.lines(w)
-	top := max(0, min(s.top, len(all)-page))
-	b := window(all, top, page)
-	for len(b) < page {
-		b = append(b, "")
-	}
+	b, below := s.pager.page(s.lines(w), h-s.foot())
 	if s.starting {
 		return strings.Join(append(b, s.dialog(w)...), "\n")
 	}
 	foot := ""
-	switch more := len(all) - top - page; {
+	switch {
 	case s.act.Busy():
 		foot = th.Muted.Render(" … " + s.doing)
 	case s.err != nil:
 		foot = th.Bad.Render(cut(" it cannot be read again: "+clean(s.err.Error()), w))
-	case more > 0:
-		foot = th.Muted.Render(fmt.Sprintf(" ↓ %s below", count(more, "line")))
-	case top > 0:
+	case below > 0:
+		foot = th.Muted.Render(fmt.Sprintf(" ↓ %s below", count(below, "line")))
+	case s.pager.top > 0:
 		foot = th.Muted.Render(" end")
 	}
 	return strings.Join(append(b, foot), "\n")

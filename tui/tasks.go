@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -163,7 +162,8 @@ func (s *tasks) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		if err != nil {
 			return s, tea.Batch(next, fail(err))
 		}
-		s.arrived(ts)
+		follow(&s.list, s.shown, ts, s.page(s.h), func(t task.Task) uint64 { return t.ID })
+		s.shown = ts
 		return s, next
 	}
 	if books, err, ok := take[[]task.Runbook](&s.books, msg); ok {
@@ -188,19 +188,6 @@ func (s *tasks) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		return s, s.key(msg)
 	}
 	return s, nil
-}
-
-// arrived keeps the cursor on its task while others come and go.
-func (s *tasks) arrived(ts []task.Task) {
-	var on uint64
-	if s.list.at < len(s.shown) {
-		on = s.shown[s.list.at].ID
-	}
-	s.shown = ts
-	if i := slices.IndexFunc(ts, func(t task.Task) bool { return t.ID == on }); i >= 0 {
-		s.list.at = i
-	}
-	s.list.clamp(len(ts), s.page(s.h))
 }
 
 func (s *tasks) key(k tea.KeyMsg) tea.Cmd {
@@ -328,17 +315,10 @@ func (s *tasks) View(w, h int) string {
 		table[i] = taskCells(t)
 	}
 	measure(cols, table)
-	share(cols, w, 16)
-	b = append(b, tableHead(th, cols, w))
-	from, to := s.list.page(len(s.shown), s.page(h))
-	for i := from; i < to; i++ {
-		cells, on := table[i], i == s.list.at
-		if !on {
-			cells[0] = th.Strong.Render(padLeft(cells[0], cols[0].width))
-			cells[1] = taskStyle(th, s.shown[i].State).Render(pad(cells[1], cols[1].width))
-		}
-		b = append(b, tableRow(th, cols, cells, w, on))
-	}
+	b = append(b, s.list.table(th, cols, table, w, s.page(h), 16, func(i int, cells []string) {
+		cells[0] = th.Strong.Render(padLeft(cells[0], cols[0].width))
+		cells[1] = taskStyle(th, s.shown[i].State).Render(pad(cells[1], cols[1].width))
+	})...)
 	return strings.Join(b, "\n")
 }
 
