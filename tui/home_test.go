@@ -142,6 +142,10 @@ func TestRecordingFilter(t *testing.T) {
 		st.wants("person: ali")
 		st.press("/", "ctrl+x", "enter")
 		st.lacks("person: ali")
+		st.press("/", "up", "today", "esc") // it was typed, and not asked for
+		st.lacks("until: today")
+		st.press("/", "up", "today", "enter")
+		st.wants("until: today")
 	})
 	v = visitOf(alice(), deployer())
 	v.tapes = nil

@@ -47,6 +47,7 @@ type recordings struct {
 	load    Wait
 	idle    bool // also sessions that touched no target
 	inputs  [filterFields]input
+	asked   [filterFields]string // what filter was made of
 	filter  bastion.RecordingFilter
 	editing bool
 	field   int
@@ -153,10 +154,9 @@ func (s *recordings) edit(k tea.KeyMsg) tea.Cmd {
 	switch {
 	case k.Type == tea.KeyEsc:
 		s.editing = false
-		f := s.filter
-		s.inputs[byPerson].set(f.Person)
-		s.inputs[byTarget].set(f.Target)
-		s.inputs[byText].set(f.Text)
+		for i, text := range s.asked {
+			s.inputs[i].set(text)
+		}
 	case k.Type == tea.KeyTab, k.Type == tea.KeyDown:
 		s.field = (s.field + 1) % filterFields
 	case k.Type == tea.KeyShiftTab, k.Type == tea.KeyUp:
@@ -177,6 +177,9 @@ func (s *recordings) edit(k tea.KeyMsg) tea.Cmd {
 			return nil
 		}
 		s.filter, s.editing, s.list = f, false, list{}
+		for i := range s.inputs {
+			s.asked[i] = s.inputs[i].String()
+		}
 		return s.reload()
 	default:
 		s.inputs[s.field].key(k)
@@ -288,27 +291,20 @@ func (s *recordings) View(w, h int) string {
 		table[i] = recordingCells(r, s.shelf.Now(), stamp)
 	}
 	measure(cols, table)
-	share(cols, w, 10)
-	b = append(b, tableHead(th, cols, w))
-	from, to := s.list.page(len(s.all), s.page(h))
-	for i := from; i < to; i++ {
-		r, cells, on := s.all[i], table[i], i == s.list.at
-		if !on {
-			st := th.Muted
-			switch {
-			case r.Broken:
-				st = th.Bad
-			case r.End.IsZero():
-				st = th.Good
-			}
-			cells[5] = st.Render(pad(cells[5], cols[5].width))
-			cells[1] = th.Strong.Render(pad(cells[1], cols[1].width))
-			if r.Denied > 0 {
-				cells[4] = th.Warn.Render(padLeft(cells[4], cols[4].width))
-			}
+	b = append(b, s.list.table(th, cols, table, w, s.page(h), 10, func(i int, cells []string) {
+		st := th.Muted
+		switch {
+		case s.all[i].Broken:
+			st = th.Bad
+		case s.all[i].End.IsZero():
+			st = th.Good
 		}
-		b = append(b, tableRow(th, cols, cells, w, on))
-	}
+		cells[5] = st.Render(pad(cells[5], cols[5].width))
+		cells[1] = th.Strong.Render(pad(cells[1], cols[1].width))
+		if s.all[i].Denied > 0 {
+			cells[4] = th.Warn.Render(padLeft(cells[4], cols[4].width))
+		}
+	})...)
 	return strings.Join(b, "\n")
 }
 
