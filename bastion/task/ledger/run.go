@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -143,7 +144,7 @@ func (l *Ledger) step(ctx context.Context, s *bastion.Session, p person, t task.
 	case !p.may(step):
 		return fmt.Errorf("step %s: %w: it is for %s", step.Name, errWho, step.Who)
 	case !t.Ready(i):
-		return &bastion.DeniedError{Reason: fmt.Sprintf("step %s comes %s, and that is not done yet", step.Name, afterWords(step.After))}
+		return &bastion.DeniedError{Reason: fmt.Sprintf("step %s comes after %s, and that is not done yet", step.Name, strings.Join(step.After, ", "))}
 	}
 	target, ok := l.c.Targets.Named(step.Target)
 	now, err := bound(target)
@@ -169,17 +170,6 @@ func (l *Ledger) step(ctx context.Context, s *bastion.Session, p person, t task.
 		}
 	}
 	return nil
-}
-
-func afterWords(names []string) string {
-	s := "after "
-	for i, n := range names {
-		if i > 0 {
-			s += ", "
-		}
-		s += n
-	}
-	return s
 }
 
 // lasting is a context for what has to be kept although the session may be gone.
