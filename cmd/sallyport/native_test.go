@@ -116,6 +116,17 @@ func TestNativeClients(t *testing.T) {
 	if !strings.Contains(shown.out, "$1 = Bonn") || !strings.Contains(shown.out, "$2 = 11") || !strings.Contains(shown.out, "a customer moved") {
 		t.Errorf("the approver does not see all that runs: %s", shown)
 	}
+	// Who decides has it tried, with exactly these parameters, and it is taken back.
+	before := c.query(t, "select city from customers where id = 11")
+	if r := c.runs(t, "rita", "preview "+number); r.code != 0 || !strings.Contains(r.out, "1 row") || !strings.Contains(r.out, "request "+number+" still waits") {
+		t.Errorf("a preview with parameters: %s", r)
+	}
+	if r := c.runs(t, "alice", "preview "+number); r.code != 3 {
+		t.Errorf("alice has her own tried: %s", r)
+	}
+	if after := c.query(t, "select city from customers where id = 11"); after != before || strings.Contains(after, "Bonn") {
+		t.Errorf("the preview left %s, where %s was", after, before)
+	}
 	if r := c.runs(t, "alice", "approve "+number); r.code != 3 {
 		t.Errorf("alice approves her own: %s", r)
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 		{"from", r.Origin.Address + ", key " + r.Origin.Key},
 		{"kind", string(r.Kind)}, {"target", r.Target}, {"access", accessLine(r)}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
 		{"known", strings.Join(known, "; ")}, {"settings", r.Settings}, {"reason", r.Reason},
-		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"can approve", strings.Join(r.Approvers, ", ")}, {"votes", strings.Trim(voters(r), " ()")}, {"seen by", seen(r, c.s.Now())},
+		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"can approve", strings.Join(r.Approvers, ", ")}, {"votes", cmp.Or(strings.Trim(voters(r), " ()"), "none yet")}, {"seen by", seen(r, c.s.Now())},
 		{"asked", since(c.s.Now().Sub(r.Created)) + " ago"}, {"left", until(r, c.s.Now())}, {"digest", r.Digest},
 	}
 	for i, l := range past.Lines(r) {
@@ -115,7 +116,7 @@ func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 		}
 		rows = append(rows, []string{name, l})
 	}
-	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" && row[0] != "votes" })
+	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	if err := c.table([]string{"request", strconv.FormatUint(r.ID, 10)}, rows); err != nil {
 		return err
 	}

@@ -412,6 +412,13 @@ func (c *call) runTask(ctx context.Context) error {
 				p = r.printer()
 				s := t.Plan.Steps[i]
 				c.words("step %s on %s, statement %d of %d: %s", s.Name, s.Target, j+1, len(s.Statements), firstLine(s.Statements[j].Text))
+				values, err := t.Plan.Bound(s.Statements[j])
+				if err != nil {
+					c.words("its values cannot be shown: %v", err)
+				}
+				for i, v := range values {
+					c.words("  $%d = %s", i+1, bastion.VisibleLine(strconv.Quote(v.Text)))
+				}
 			},
 			Ended: func(_ task.Task, _, _ int, x task.Result) {
 				if p != nil {

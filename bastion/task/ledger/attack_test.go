@@ -19,8 +19,8 @@ func TestBlockedAfterApproval(t *testing.T) {
 	d := newDesk(t)
 	x := d.approved(one("write a"))
 	d.denied = func(bastion.Identity) bool { return true }
-	d.refused(d.run(ben, x.ID), "refused by rule blocked")
-	d.stands(x.ID, task.Failed, "not now")
+	d.refused(d.run(ben, x.ID), "refused by rule blocked: policy does not let you execute statement 1 of step one: not now")
+	d.stands(x.ID, task.Approved, "")
 	d.didSend()
 }
 
@@ -420,4 +420,34 @@ func TestRoom(t *testing.T) {
 	if n := list(); n != 0 {
 		t.Errorf("%d open tasks; the one that failed cannot go on", n)
 	}
+}
+
+// An executor whom policy lets less than others is told so before the step begins: the
+// task has not failed, and who may executes it. That is asked of all statements of the
+// step, so that it is not left half done.
+func TestExecutorMayLess(t *testing.T) {
+	for name, script := range map[string]string{"at its first statement": "write a; write b", "at a later one": "read a; write b"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			x := d.approved(one(script))
+			d.deniedVerb = "write"
+			d.denied = func(who bastion.Identity) bool { return who.Equal(ben) }
+			for range 2 {
+				err := d.run(ben, x.ID)
+				d.refused(err, "policy does not let you execute statement ")
+				d.refused(err, "not now; nothing was done, and the step still waits; ")
+				d.refused(err, "; policy lets both, carol execute it")
+			}
+			d.didSend()
+			if got := d.see(x.ID); got.State != task.Approved || got.Progress[0].State != task.StepWaiting || len(got.Executors()) != 0 {
+				t.Errorf("%s, the step %s", got.State, got.Progress[0].State)
+			}
+			d.must(d.run(carol, x.ID))
+			d.stands(x.ID, task.Done, "")
+		})
+	}
+	d := newDesk(t)
+	x := d.approved(one("write a"))
+	d.deniedVerb, d.denied = "write", func(bastion.Identity) bool { return true }
+	d.refused(d.run(ben, x.ID), "policy lets nobody else execute it now")
 }

@@ -210,6 +210,9 @@ func (l *Ledger) statement(ctx context.Context, s *bastion.Session, t task.Task,
 		if err := fresh(ctx, s, p, op); err != nil {
 			return err
 		}
+		if err := l.permitted(ctx, s, p, t, i, j); err != nil {
+			return err
+		}
 	}
 	if refusal != nil {
 		a.act, a.result.Error = refuse, refusal.Error()
@@ -256,6 +259,59 @@ func fresh(ctx context.Context, s *bastion.Session, p person, op bastion.Operati
 		err = &bastion.StaleError{Max: d.Fresh}
 	}
 	return err
+}
+
+// permitted refuses a step that policy does not let this person execute, before
+// anything of it has begun: somebody else may, and the task has not failed. Of what
+// cannot be told before its turn comes, nothing is said.
+func (l *Ledger) permitted(ctx context.Context, s *bastion.Session, p person, t task.Task, i, from int) error {
+	if slices.ContainsFunc(l.claim(p, t, i).Apart, p.who.Equal) {
+		return nil // whatever policy says: another person has to, and is told so
+	}
+	step := t.Plan.Steps[i]
+	for j := from; j < len(step.Statements); j++ {
+		st := step.Statements[j]
+		if st.Note != "" {
+			continue
+		}
+		op, refusal, err := l.reread(ctx, s, t.Plan, step.Target, st)
+		if err != nil {
+			return err
+		}
+		if refusal != nil {
+			continue
+		}
+		d, err := s.Decide(ctx, op)
+		if err == nil && d.Estimate {
+			if op, err = s.Estimate(ctx, op); err == nil {
+				d, err = s.Decide(ctx, op)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if d.Effect == bastion.Deny && !(op.Asked() && op.Rows() < 0) {
+			return &bastion.DeniedError{Rule: d.Rule,
+				Reason: fmt.Sprintf("policy does not let you execute statement %d of step %s: %s; nothing was done, and the step still waits", j+1, step.Name, d.Reason),
+				Next:   l.instead(s.Who(), t, step, op)}
+		}
+	}
+	return nil
+}
+
+// instead says who can execute a step in place of somebody.
+func (l *Ledger) instead(than bastion.Identity, t task.Task, step task.Step, op bastion.Operation) string {
+	var names []string
+	for _, who := range l.c.People() {
+		if !who.Equal(than) && !who.Equal(t.Author) && step.Who.In(l.c.Policy.Roles(who)) && l.c.Policy.Decide(who, op).Effect != bastion.Deny {
+			names = append(names, who.Name)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Sprintf("the step is for %s, and of those known here policy lets nobody else execute it now; the policy, or the task, has to change", step.Who)
+	}
+	slices.Sort(names)
+	return fmt.Sprintf("the step is for %s; policy lets %s execute it", step.Who, strings.Join(slices.Compact(names), ", "))
 }
 
 // claim is a use of the task's approval for a step, and from whom who executes it has

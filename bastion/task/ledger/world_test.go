@@ -60,6 +60,8 @@ type world struct {
 	runbooks []task.Runbook
 	// denied is whom policy refuses everything; nil is nobody.
 	denied func(bastion.Identity) bool
+	// deniedVerb is all that they are refused; empty is everything but to connect.
+	deniedVerb bastion.Verb
 }
 
 func targets() bastion.Targets {
@@ -113,7 +115,7 @@ func (w *world) Decide(who bastion.Identity, op bastion.Operation) bastion.Decis
 	}) {
 		return bastion.Decision{Rule: "duty", Reason: "no duty"}
 	}
-	if w.denied != nil && op.Intent().Verb != bastion.Connect && w.denied(who) {
+	if w.denied != nil && op.Intent().Verb != bastion.Connect && (w.deniedVerb == "" || op.Intent().Verb == w.deniedVerb) && w.denied(who) {
 		return bastion.Decision{Rule: "blocked", Reason: "not now"}
 	}
 	switch op.Intent().Verb {
