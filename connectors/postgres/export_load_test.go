@@ -13,7 +13,7 @@ var ReadCatalog = readCatalog
 // for the query and the values of a row, with tabs between them; \N is NULL.
 func Load(answers string) (*catalog.Snapshot, error) {
 	l := loader{byOID: map[uint32]*catalog.Relation{}, types: map[uint32]int{}, strings: map[string]string{}}
-	each := map[string]func([][]byte) error{"n": l.schema, "r": l.relation, "a": l.column, "i": l.inherits, "e": l.expression, "k": l.cascade,
+	each := map[string]func([][]byte) error{"n": l.schema, "b": l.builtin, "r": l.relation, "a": l.column, "i": l.inherits, "e": l.expression, "k": l.cascade,
 		"u": l.unique, "f": l.function, "o": l.operator, "t": l.typ, "c": l.check, "x": l.implicit}
 	for line := range strings.SplitSeq(answers, "\n") {
 		fields := strings.Split(line, "\t")

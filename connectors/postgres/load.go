@@ -20,6 +20,8 @@ const (
 
 	schemasQuery = `SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp_)' ORDER BY 1`
 
+	builtinsQuery = `SELECT proname FROM pg_proc WHERE pronamespace = 11 UNION SELECT typname FROM pg_type WHERE typnamespace = 11`
+
 	// %[1]s chooses users' relations or the system's.
 	relationsQuery = `SELECT c.oid, n.nspname, c.relname, c.relkind,
 		CASE WHEN c.oid >= 16384 AND c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END, c.reltype, t.typarray,
@@ -181,7 +183,7 @@ func readCatalog(ctx context.Context, c *pgconn.PgConn, before *catalog.Snapshot
 		sql  string
 		each func([][]byte) error
 	}
-	steps := []step{{schemasQuery, l.schema}}
+	steps := []step{{schemasQuery, l.schema}, {builtinsQuery, l.builtin}}
 	for _, p := range parts {
 		steps = append(steps, step{fmt.Sprintf(relationsQuery, p), l.relation}, step{fmt.Sprintf(columnsQuery, p), l.column})
 	}
@@ -235,6 +237,14 @@ func (l *loader) schema(v [][]byte) error {
 		return errCatalog
 	}
 	l.content.Schemas = append(l.content.Schemas, string(v[0]))
+	return nil
+}
+
+func (l *loader) builtin(v [][]byte) error {
+	if len(v) != 1 {
+		return errCatalog
+	}
+	l.content.Builtins = append(l.content.Builtins, string(v[0]))
 	return nil
 }
 

@@ -414,7 +414,7 @@ func TestCopy(t *testing.T) {
 // be read by it.
 func FuzzCatalog(f *testing.F) {
 	world := strings.Join([]string{
-		"n\tpublic",
+		"n\tpublic", "b\tupper",
 		"r\t20000\tpublic\tt\tr\t\\N\t20001\t20002\tf\t[\"(x = 1)\"]",
 		"r\t20010\tpublic\tv\tv\tSELECT t.x, public.f(t.x) AS y FROM public.t\t20011\t20012\tf\t\\N",
 		"r\t20020\tpublic\tc\tc\t\\N\t20021\t20022\tf\t\\N",

@@ -83,6 +83,36 @@ func TestNativeRefused(t *testing.T) {
 	}
 }
 
+// TestNativeNoFunction: a function that is nowhere fails as it does at the server, and
+// nobody is asked whether it may run.
+func TestNativeNoFunction(t *testing.T) {
+	s := shop(t, "native_no_function")
+	s.Decide = func(op bastion.Operation) bastion.Effect {
+		if strings.Contains(op.Text(), "nosuch") {
+			t.Errorf("somebody is asked about %s", op.Text())
+		}
+		return bastion.Allow
+	}
+	_, url := listen(t, s)
+	direct := server.URL(server.App(), "native_no_function")
+	for name, script := range map[string][]any{
+		"simple":           {"SELECT nosuch(1)", "SELECT 1"},
+		"in a schema":      {"SELECT public.nosuch('x', 2), pg_catalog.pg_nosuch()", "SELECT 1"},
+		"after another":    {"SELECT 1; SELECT 'ž', nosuch(1); SELECT 2"},
+		"in a transaction": {"BEGIN", "SELECT nosuch(1)", "SELECT 1", "ROLLBACK"},
+		"extended":         together(all("SELECT 1"), all("SELECT nosuch($1)", "x"), sync_, ready{}, "SELECT 1"),
+		"prepared":         {"PREPARE p AS SELECT nosuch()", "EXECUTE p"},
+		"found later":      {"CREATE FUNCTION pg_temp.later(int) RETURNS int LANGUAGE sql AS 'SELECT $1'", "SELECT pg_temp.later(3)", "DROP FUNCTION pg_temp.later", "SELECT pg_temp.later(3)", "BEGIN", "CREATE FUNCTION pg_temp.later(int) RETURNS int LANGUAGE sql AS 'SELECT $1'", "SELECT pg_temp.later(4)", "COMMIT"},
+		"of a row":         {"SELECT name(c), row_to_json(c) IS NULL FROM customers c WHERE id = 1", "SELECT email_address('a@example.com')"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := raw(t, direct).play(script...)
+			got := raw(t, url).play(script...)
+			differ(t, codes(got), codes(want))
+		})
+	}
+}
+
 func TestNativeRefusalSaysWhy(t *testing.T) {
 	s := shop(t, "native_refused", labels...)
 	l, url := listen(t, s)

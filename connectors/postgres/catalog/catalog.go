@@ -222,6 +222,7 @@ type Snapshot struct {
 	shapes     map[uint32]Shape
 	casts      bool
 	missing    []string
+	builtins   map[string]bool
 }
 
 type name struct{ schema, name string }
@@ -238,6 +239,8 @@ type Content struct {
 	// ImplicitCasts says that users made casts that PostgreSQL may put into any
 	// expression by itself, and whose functions are not transparent.
 	ImplicitCasts bool
+	// Builtins are the names of the functions and types of pg_catalog, if they are known.
+	Builtins []string
 	// TypeNames are the names of types by OID, for people.
 	TypeNames map[uint32]string
 }
@@ -259,6 +262,12 @@ func New(c Content, before *Snapshot) *Snapshot {
 	}
 	for _, n := range c.Schemas {
 		s.schemas[n] = true
+	}
+	if len(c.Builtins) > 0 {
+		s.builtins = make(map[string]bool, len(c.Builtins))
+		for _, n := range c.Builtins {
+			s.builtins[n] = true
+		}
 	}
 	for _, r := range c.Relations {
 		s.relations[name{r.Schema, r.Name}] = r
@@ -616,6 +625,27 @@ func (s *Snapshot) Composite(schema, typ string) *Relation {
 		return r
 	}
 	return s.relations[name{schema, typ}]
+}
+
+// Callable reports whether a call of that name, with whatever schema and arguments, may
+// mean something: a function, a type, or a column of an argument that is a row.
+func (s *Snapshot) Callable(function string) bool {
+	if s.builtins == nil || s.builtins[function] || len(s.functions[function]) > 0 {
+		return true
+	}
+	for n := range s.types {
+		if n.name == function {
+			return true
+		}
+	}
+	for _, list := range [2]map[name]*Relation{s.relations, s.composites} {
+		for n, r := range list {
+			if n.name == function || slices.ContainsFunc(r.Columns, func(c Column) bool { return c.Name == function }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Missing are the sources of the columns of which the catalog itself holds a value.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -663,6 +664,7 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		}
 	}
 	if !a.call(names, n, false) {
+		a.nowhere(names, c.Location)
 		a.probe(args, false)
 		if builtin && special[last] == Do {
 			a.code() // whether it fails tells of what the text in it reads
@@ -777,6 +779,18 @@ func (a *analysis) others(name string) []string {
 		}
 	}
 	return schemas
+}
+
+// nowhere notes a call of a function that the target has not, under any schema.
+func (a *analysis) nowhere(names []string, location int32) {
+	last := names[len(names)-1]
+	if a.fails != nil || a.reader.catalog == nil || a.session.Uncommitted || known[last] || pure[last] || special[last] != "" || a.reader.catalog.Callable(last) {
+		return
+	}
+	at := min(max(int(location), 0), len(a.text))
+	a.unknown, a.volatile = true, true
+	a.fails = &bastion.ParseError{Code: "42883", Message: "function " + bastion.VisibleLine(strings.Join(names, ".")) + " does not exist",
+		Next: "the database has no function of that name; look for a misspelling", Position: utf8.RuneCountInString(a.text[:at]) + 1}
 }
 
 // call notes a call of none of the users' functions that are not transparent, and

@@ -36,6 +36,8 @@ type Names interface {
 	Type(schema, name string) (catalog.Type, bool)
 	// Composite returns the relation whose columns are the fields of a type, or nil.
 	Composite(schema, name string) *catalog.Relation
+	// Callable reports whether a call of that name may mean something.
+	Callable(function string) bool
 	// Missing are the sources of the columns of which the catalog itself holds a value.
 	Missing() []string
 	// ImplicitCasts reports whether values may be cast by users' functions where no
@@ -118,6 +120,8 @@ type Reading struct {
 	System bool
 	// Unknown: a name was not in the catalog, which may be out of date.
 	Unknown bool
+	// Fails is what the target says of the statement, if the catalog is right; or nil.
+	Fails *bastion.ParseError
 }
 
 // A Reader reads texts against one catalog. It is safe for concurrent use, and
@@ -227,9 +231,10 @@ type analysis struct {
 	system   bool
 	unknown  bool
 	absent   string // a column that no table in sight has
-	volatile bool   // depends on more than text, catalog and settings
-	valued   bool   // depends on the value of a constant
-	inView   bool   // a view's definition: whoever reads it did not choose its filters
+	fails    *bastion.ParseError
+	volatile bool // depends on more than text, catalog and settings
+	valued   bool // depends on the value of a constant
+	inView   bool // a view's definition: whoever reads it did not choose its filters
 	views    []*catalog.Relation
 	reads    []string // relations read, in a view's definition
 	under    []*catalog.Relation
@@ -323,6 +328,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	}
 	rd.Made = a.made
 	rd.Effects, rd.System, rd.Unknown = a.effects, a.system, a.unknown
+	rd.Fails = a.fails
 	rd.Executes, rd.Fetches = a.executes, a.fetches
 	rd.Unsettles = rd.Unsettles || a.unsettles
 	if a.reader.catalog != nil && a.reader.catalog.ImplicitCasts() {
