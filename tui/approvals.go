@@ -55,7 +55,7 @@ func newApprovals(ctx context.Context, c clerk, th Theme, open func(uint64) Scre
 	if c.Has(bastion.Audit) {
 		s.tabs = append(s.tabs, tab{"all", bastion.RequestFilter{}, "Nobody has asked for anything yet."})
 	}
-	if !c.Has(bastion.Approve) {
+	if !c.Has(bastion.Approve) && !c.Has(bastion.Audit) {
 		s.tab = 1
 	}
 	return s

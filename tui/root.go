@@ -230,7 +230,7 @@ func (r *Root) count() tea.Cmd {
 		r.again = true
 		return nil
 	}
-	before, decides := r.own, r.desk.Has(bastion.Approve)
+	before, decides := r.own, r.desk.Has(bastion.Approve) || r.desk.Has(bastion.Audit) // to whom policy can give reviews
 	return ask(r.ctx, &r.asking, func(ctx context.Context) (m matters, err error) {
 		if decides {
 			if m.waiting, err = r.desk.Requests(ctx, bastion.RequestFilter{Open: true, Decide: true}); err != nil {

@@ -71,7 +71,13 @@ func scenes() []struct {
 	}
 	audits := func() *visit {
 		v := visitOf(rita(), auditor())
-		v.who.Name, v.targets = "axel", nil
+		v.who.Name, v.targets, v.requests = "axel", nil, nil
+		return v
+	}
+	closes := func() *visit {
+		v := emergency()
+		v.who.Name, v.targets, v.roles = "axel", nil, []bastion.Role{auditor()}
+		v.requests = v.requests[1:2]
 		return v
 	}
 	sick := func() *visit {
@@ -131,6 +137,8 @@ func scenes() []struct {
 		{"request-preview-failed", fails, []string{"a", "down", "enter", "p"}},
 		{"request-preview-refused", untried, []string{"a", "down", "enter", "p"}},
 		{"request-policy", policies, []string{"a", "down", "enter"}},
+		{"home-reviewer", closes, nil},
+		{"approvals-reviewer", closes, []string{"a"}},
 		{"request-review", emergency, []string{"a", "down", "enter"}},
 		{"request-reviewed", emergency, []string{"a", "down", "enter", "d", "no ticket", "enter"}},
 		{"sign-in", expired, nil},

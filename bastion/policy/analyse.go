@@ -93,6 +93,7 @@ func (p *Policy) Analyse(people []bastion.Identity) Analysis {
 	a.bypasses()
 	a.apart()
 	a.approvers()
+	a.accomplices()
 	a.power()
 	if a.work.spent {
 		a.Warn(p.top, "the policy is so large that not all of it was analysed: who can do something alone, and who copies what is hidden from others, may not be all")
@@ -462,6 +463,48 @@ func (a *analyst) approvers() {
 		}
 		a.Warn(lacks[m][0].pos, "%s%s cannot be had when %s asks: of the people who have signed in, %s could give it (%s)", m.needs, team, m.names, m.only, listed(what))
 	}
+}
+
+// accomplices looks for emergencies that two people can take and review for each other,
+// so that nobody else ever looks.
+func (a *analyst) accomplices() {
+	p := a.p
+	for _, b := range p.bundles {
+		if b.emergency == nil {
+			continue
+		}
+		var both []string
+		var first bastion.Identity
+		some := 0
+		for _, i := range a.people {
+			held := p.held(i)
+			takes := slices.ContainsFunc(p.hats(held), func(hat bits) bool { return b.appliesTo(hat) && p.grants(b, hat) })
+			if !takes || !a.work.take(1) || !covers(b.emergency.Needs, p.names(held)) {
+				continue
+			}
+			if both = append(both, i.Name); some == 0 {
+				first, some = i, 1
+			} else if !samePerson(first, i) {
+				some = 2
+			}
+		}
+		if some == 2 {
+			a.Warn(b.pos, "%s can take bundle %q in an emergency and can close the reviews of that: two of them could do it for each other, and nobody else would look", quote(listed(both)), b.name)
+		}
+		if len(a.people) > 0 {
+			continue
+		}
+		for _, h := range a.holdings {
+			if h.service == "" && b.appliesTo(h.roles) && p.grants(b, h.roles) && covers(b.emergency.Needs, p.names(h.roles)) {
+				a.Warn(b.pos, "whoever is in %s can take bundle %q in an emergency and can close the reviews of that: two of them could do it for each other, and nobody else would look", quote(h.who), b.name)
+			}
+		}
+	}
+}
+
+// covers reports whether people with these roles, if there are enough, can give all needs.
+func covers(needs bastion.Needs, roles []string) bool {
+	return !slices.ContainsFunc(needs, func(n bastion.Need) bool { return !slices.ContainsFunc(roles, n.Takes) })
 }
 
 // unreachable names the known people who could ask and would find too few others,

@@ -347,3 +347,29 @@ bundles:
 		}
 	}
 }
+
+// Two who may take an emergency and close the review of it do so for each other.
+func TestAccomplices(t *testing.T) {
+	text := string(read(t, testdata+"demo.yaml"))
+	lax := strings.Replace(text, "reviews: [{ count: 1, role: auditor }]", "reviews: [{ count: 1, role: reviewer }]", 1)
+	both := strings.Replace(lax, "reviewer: { groups: [reviewers], duties: [approve] }", "reviewer: { groups: [reviewers, deployers], duties: [approve] }", 1)
+	alice, rita, ben := mailed("alice", "deployers"), mailed("rita", "reviewers"), mailed("ben", "deployers", "reviewers")
+	eve, ben2 := mailed("eve", "reviewers", "deployers"), mailed("ben2", "deployers", "reviewers")
+	ben2.Email = ben.Email
+	for _, x := range []struct {
+		text   string
+		people []bastion.Identity
+		want   string
+	}{
+		{text, []bastion.Identity{alice, rita, ben, eve}, ""},
+		{lax, []bastion.Identity{alice, rita, ben, ben2}, ""},
+		{lax, []bastion.Identity{alice, rita, ben, eve}, "ben, eve can take bundle \"break-glass\" in an emergency and can close the reviews of that"},
+		{lax, nil, ""},
+		{both, nil, "whoever is in group deployers can take bundle \"break-glass\""},
+	} {
+		got := told(parse(t, x.text, world()).Analyse(x.people))
+		if strings.Contains(got, "and can close the reviews") != (x.want != "") || !strings.Contains(got, x.want) {
+			t.Errorf("%d people: want %q in\n%s", len(x.people), x.want, got)
+		}
+	}
+}

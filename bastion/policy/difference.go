@@ -1261,7 +1261,7 @@ func (p *Policy) Possible(op bastion.Operation) bool {
 	c.subjects(nil)
 	connect := bastion.Plan(op.Target(), "connect", bastion.Intent{Verb: bastion.Connect, Actions: []bastion.Action{{Verb: bastion.Connect}}})
 	for _, s := range c.who {
-		if p.Conflict(s.id) != nil || p.Decide(s.id, connect).Effect == bastion.Deny {
+		if slices.ContainsFunc(s.id.Groups, func(g string) bool { return !p.exists(g) }) || p.Conflict(s.id) != nil || p.Decide(s.id, connect).Effect == bastion.Deny {
 			continue
 		}
 		d := p.Decide(s.id, op)
@@ -1272,11 +1272,16 @@ func (p *Policy) Possible(op bastion.Operation) bool {
 	return false
 }
 
+// exists reports whether somebody can be in a group, as far as it is known which there are.
+func (p *Policy) exists(group string) bool {
+	return len(p.known) == 0 || slices.Contains(p.known, group)
+}
+
 // givable reports whether people hold a role that the need takes, with the duty to approve.
 func (p *Policy) givable(n bastion.Need) bool {
-	for _, roles := range p.groups {
+	for g, roles := range p.groups {
 		for _, i := range roles {
-			if n.Takes(p.roles[i].Name) && slices.Contains(p.roles[i].Duties, bastion.Approve) {
+			if p.exists(g) && n.Takes(p.roles[i].Name) && slices.Contains(p.roles[i].Duties, bastion.Approve) {
 				return true
 			}
 		}

@@ -242,6 +242,10 @@ func TestPolicyFloor(t *testing.T) {
 	c := governed(t)
 	c.known(t, "alice")
 	rule := "verbs: [policy-change]\n        effect: ask\n        approvals: [{ count: 2, role: reviewer }]\n        within: 24h"
+	locked := strings.Replace(governedPolicy(), "groups: [deployers]", "groups: [nobody-here]", 1)
+	if r := execute(t, locked, c.ssh("alice", `policy propose --reason mine --wait 100ms`)...); r.code != 1 || !strings.Contains(r.err, "nobody could propose") {
+		t.Errorf("a proposal after which nobody could propose: %s", r)
+	}
 	for name, change := range map[string]struct{ to, says string }{
 		"alone":     {"verbs: [policy-change]\n        effect: allow", `policy:\d+:\d+: rule "\S+" would let somebody change the policy alone`},
 		"for hours": {rule + "\n        holds: 8h", `policy:\d+:\d+: an approval of policy-change is used once`},
