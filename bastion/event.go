@@ -32,6 +32,7 @@ const (
 	EventTask      EventKind = "task"    // something became of a task
 	EventTry       EventKind = "try"     // an approver has an operation run and taken back: first with Effect, when it is over without
 	EventRetry     EventKind = "retry"   // a notification that was given up is delivered again
+	EventFacts     EventKind = "facts"   // the identity provider says something else of a person than before
 	EventAct       EventKind = "act"     // a person chose the role to act in
 )
 

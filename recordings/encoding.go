@@ -50,7 +50,7 @@ var kinds = [...]bastion.EventKind{
 	bastion.EventRequest, bastion.EventVote, bastion.EventUse, bastion.EventWithdrawn, bastion.EventExpired,
 	bastion.EventResult, bastion.EventReplay, bastion.EventResize, bastion.EventRefused, bastion.EventAlarm,
 	bastion.EventUnbind, bastion.EventRevoke, bastion.EventRestore, bastion.EventPrepare, bastion.EventTask,
-	bastion.EventTry, bastion.EventAct, bastion.EventRetry,
+	bastion.EventTry, bastion.EventAct, bastion.EventRetry, bastion.EventFacts,
 }
 
 // The set of fields, those that differ most often first. After fieldTexts, a bit

@@ -71,6 +71,10 @@ type Config struct {
 	// Known returns the identity of an ID as it is now; ok is false if it may not
 	// come in any more.
 	Known func(id string) (who bastion.Identity, ok bool)
+	// Confirm sees to it that Known tells of these identities what is so now, not what
+	// was so hours ago, before a vote counts or an approval is used. An error says that
+	// it cannot be told: then it does not count. Nil: what is known is as of now.
+	Confirm func(ctx context.Context, ids ...string) error
 	// People are all known identities, for telling who can approve.
 	People func() []bastion.Identity
 	// Teams are the teams of an identity, for requests that somebody of another team
@@ -111,6 +115,9 @@ func New(c Config) (*Service, error) {
 	var latest time.Time
 	if err := c.DB.View(func(tx store.Tx) error { latest = floor(tx); return nil }); err != nil {
 		return nil, fmt.Errorf("opening approvals: %w", err)
+	}
+	if c.Confirm == nil {
+		c.Confirm = func(context.Context, ...string) error { return nil }
 	}
 	s := &Service{c: c, clock: newClock(c.Now, latest), watchers: map[*watcher]struct{}{}}
 	s.grants.Store(&grants{})
@@ -275,6 +282,11 @@ func (s *Service) Vote(ctx context.Context, b bastion.Ballot) (bastion.Request, 
 	}
 	held := s.c.Roles(b.Who)
 	a.vote.Roles = approving(held)
+	if a.act == approve {
+		if err := s.confirm(ctx, b.Request, b.Who); err != nil {
+			return bastion.Request{}, err
+		}
+	}
 	var r record
 	err := s.around(ctx, b.Request, false, func(known *crowd) error {
 		known.members[b.Who.ID()] = member{b.Who, true, a.vote.Roles} // the session has just asked
@@ -370,6 +382,9 @@ func (s *Service) Use(ctx context.Context, id uint64, q bastion.Question) (basti
 	}
 	if c := claimed(ctx); c != nil {
 		return s.useClaimed(ctx, c, id, q)
+	}
+	if err := s.confirm(ctx, id); err != nil {
+		return bastion.Request{}, err
 	}
 	var r record
 	err := s.around(ctx, id, q.Decision.OtherTeam, func(known *crowd) error {
@@ -477,6 +492,33 @@ func (s *Service) around(ctx context.Context, id uint64, otherTeam bool, f func(
 
 // errStranger restarts what was decided without knowing all voters.
 var errStranger = errors.New("internal error: somebody voted meanwhile")
+
+// confirm has it confirmed who the people around a request are, and others. To take
+// something away from somebody needs no such thing.
+func (s *Service) confirm(ctx context.Context, id uint64, others ...bastion.Identity) error {
+	r, err := s.one(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.c.Confirm(ctx, involved(r, others...)...)
+}
+
+// involved lists the IDs of those on whom a decision about a request rests, each once.
+func involved(r record, others ...bastion.Identity) []string {
+	var ids []string
+	add := func(who bastion.Identity) { ids = append(ids, who.ID(), who.Person()) }
+	add(r.Who)
+	for _, who := range slices.Concat(r.Apart, others) {
+		add(who)
+	}
+	for _, v := range r.Votes {
+		if v.Verdict != bastion.VoteComment {
+			add(v.Who)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
 
 // crowd asks who the people around requests are now, and if otherTeam is set in
 // which teams.

@@ -56,7 +56,8 @@ type answer struct {
 // the votes still count, with the roles, addresses and teams of now, and that policy
 // still offers it. Access for which that is not so ends there and then, for good, as
 // does access whose time is over; that is in the store before Grants returns, and if
-// it cannot be, Grants returns an error and no access.
+// it cannot be, Grants returns an error and no access. Access of which nobody can tell
+// for the time being whether it still counts is not in the list.
 func (s *Service) Grants(ctx context.Context, who bastion.Identity) ([]bastion.Grant, error) {
 	h := (*s.grants.Load())[keyOf(who)]
 	if h == nil {
@@ -75,7 +76,7 @@ func (s *Service) granted(ctx context.Context, who bastion.Identity) ([]bastion.
 		if h == nil {
 			return nil, nil
 		}
-		a, over := s.answer(h, who)
+		a, over := s.answer(ctx, h, who)
 		if len(over) == 0 {
 			return a.grants, nil
 		}
@@ -88,7 +89,7 @@ func (s *Service) granted(ctx context.Context, who bastion.Identity) ([]bastion.
 }
 
 // answer looks at what somebody holds. over is what has to end first.
-func (s *Service) answer(h *holder, who bastion.Identity) (a *answer, over []record) {
+func (s *Service) answer(ctx context.Context, h *holder, who bastion.Identity) (a *answer, over []record) {
 	h.asking.Lock()
 	defer h.asking.Unlock()
 	now := s.clock.now()
@@ -121,6 +122,11 @@ func (s *Service) answer(h *holder, who bastion.Identity) (a *answer, over []rec
 			if closes := g.window.Ends(now); !closes.IsZero() && closes.Before(until) {
 				until = closes
 			}
+		}
+		// Access that others approved waits while nobody can tell whether they still
+		// may; nobody approved an emergency.
+		if !g.emergency() && s.c.Confirm(ctx, involved(g.record)...) != nil {
+			continue
 		}
 		terms := s.offered(g.record, who)
 		if why := s.crowd(g.OtherTeam || terms.OtherTeam, g.record).rests(g.record, who, terms, now); why != "" {

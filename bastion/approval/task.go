@@ -184,6 +184,9 @@ func (s *Service) UseTask(ctx context.Context, id uint64, u TaskUse, with func(s
 	if u.Who.ID() == "" || u.Digest == "" {
 		return nil, errors.New("internal error: there is nothing to use an approval for")
 	}
+	if err := s.confirm(ctx, id, append(slices.Clone(u.Apart), u.Who)...); err != nil {
+		return nil, err
+	}
 	err := s.executing(ctx, id, false, u.Who, u.Apart, func(w *work, r record, known *crowd) error {
 		by := author{u.Who, u.Origin, u.Session}
 		others := slices.Clone(u.Apart)
@@ -297,6 +300,9 @@ func (s *Service) findClaimed(ctx context.Context, c *Claim, who bastion.Identit
 func (s *Service) useClaimed(ctx context.Context, c *Claim, id uint64, q bastion.Question) (bastion.Request, error) {
 	if id != c.request || !c.who.Equal(q.Who) || c.operation == "" || c.operation != q.Op.Digest() || !c.used.CompareAndSwap(false, true) {
 		return bastion.Request{}, errClaim
+	}
+	if err := s.confirm(ctx, id, q.Who); err != nil {
+		return bastion.Request{}, err
 	}
 	var used record
 	err := s.executing(ctx, id, q.Decision.OtherTeam, q.Who, nil, func(w *work, r record, known *crowd) error {

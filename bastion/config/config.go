@@ -51,8 +51,10 @@ type Provider struct {
 	ClientSecret vault.Source // nowhere for a public client
 	Scopes       []string
 	GroupsClaim  string
-	Groups       []string // groups that the provider is known to have; may be empty
-	CA           string   // PEM file of the authority that signs the provider's certificate; may be empty
+	Groups       []string      // groups that the provider is known to have; may be empty
+	Recheck      time.Duration // age at which what it said of a person has to be asked again
+	Unreachable  time.Duration // how much longer that counts for approvals while it cannot be asked
+	CA           string        // PEM file of the authority that signs the provider's certificate; may be empty
 }
 
 // Limits keep a crowd, or somebody who pretends to be one, from taking the bastion.
@@ -106,8 +108,10 @@ func Defaults() Config {
 		State:  "state",
 		Policy: "policy.yaml",
 		Provider: Provider{
-			Scopes:      []string{"openid", "profile", "email", "groups"},
+			Scopes:      []string{"openid", "profile", "email", "groups", "offline_access"},
 			GroupsClaim: "groups",
+			Recheck:     time.Minute,
+			Unreachable: time.Hour,
 		},
 		Binding: 12 * time.Hour,
 		Limits: Limits{
@@ -263,10 +267,19 @@ func (r *reader) provider(n ast.Node, p *Provider) {
 				r.Add(r.pos(n), "scopes: openid is missing, and without it the provider says nothing about who somebody is")
 			}
 		},
+		"recheck": func(n ast.Node) {
+			if p.Recheck = r.positive(n, "recheck"); p.Recheck > 0 && p.Recheck < time.Second {
+				r.Add(r.pos(n), "recheck: want a second or more; the provider is asked about everybody who works that often")
+			}
+		},
+		"unreachable":  func(n ast.Node) { p.Unreachable = r.span(n, "unreachable").D },
 		"groups_claim": func(n ast.Node) { p.GroupsClaim = r.word(n, "groups_claim").Text },
 		"groups":       func(n ast.Node) { p.Groups = texts(r.words(n, "groups")) },
 		"ca":           func(n ast.Node) { p.CA = r.path(r.word(n, "ca").Text) },
 	})
+	if p.Scopes != nil && !slices.Contains(p.Scopes, "offline_access") {
+		r.Warn(r.pos(n), "scopes: without offline_access the provider gives no refresh token; somebody who leaves a group there keeps it here until their sign-in ends")
+	}
 	for _, f := range []struct{ name, value string }{{"issuer", p.Issuer}, {"client_id", p.ClientID}} {
 		if f.value == "" {
 			r.Add(r.pos(n), "provider: %s is missing", f.name)

@@ -5,6 +5,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -42,6 +43,8 @@ type Options struct {
 	Listen, Provider string
 	// Lasts is how long a key stays bound; empty means 12h.
 	Lasts string
+	// Recheck is how old what the provider said of somebody may be; empty means 5s.
+	Recheck string
 	// Log takes what the database logs; nil drops it.
 	Log io.Writer
 	// Settings are added to the database's.
@@ -128,7 +131,7 @@ func (w *World) write(o Options) error {
 	}
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]string{
-		"Listen": o.Listen, "State": w.path("state"), "Issuer": w.Provider.Issuer(), "Client": idp.ClientID, "Scopes": strings.Join(idp.Scopes(), ", "),
+		"Listen": o.Listen, "State": w.path("state"), "Issuer": w.Provider.Issuer(), "Client": idp.ClientID, "Scopes": strings.Join(idp.Scopes(), ", "), "Recheck": cmp.Or(o.Recheck, "5s"),
 		"Lasts": o.Lasts, "Bot": Bot, "BotKey": bot, "Address": w.Database.Addr(), "CA": w.Database.CACert(), "User": w.Database.App().User,
 		"Password": w.path("password"), "Staging": pgserver.Staging, "Production": pgserver.Production, "Policy": w.path("policy.yaml"), "Runbooks": w.path("runbooks"),
 	})

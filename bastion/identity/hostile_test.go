@@ -40,7 +40,8 @@ type fake struct {
 
 	mu    sync.Mutex
 	polls int
-	forms []url.Values
+	forms []url.Values // of device authorizations
+	asked url.Values   // the last at the token endpoint
 
 	handle map[string]http.HandlerFunc           // instead of the path's own answer
 	device func(map[string]any)                  // changes the device authorization
@@ -85,7 +86,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		f.json(w, 200, map[string]any{"issuer": f.server.URL, "device_authorization_endpoint": f.server.URL + "/device",
-			"token_endpoint": f.server.URL + "/token", "jwks_uri": f.server.URL + "/keys",
+			"token_endpoint": f.server.URL + "/token", "userinfo_endpoint": f.server.URL + "/userinfo", "jwks_uri": f.server.URL + "/keys",
 			"id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"}})
 	case "/keys":
 		f.json(w, 200, map[string]any{"keys": f.jwks()})
@@ -101,6 +102,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/token":
 		f.mu.Lock()
 		f.polls++
+		f.asked = r.PostForm
 		n := f.polls
 		nonce := ""
 		if len(f.forms) > 0 {
@@ -474,7 +476,7 @@ func TestProviderMisbehaves(t *testing.T) {
 		return func(f *fake) {
 			f.handle["/.well-known/openid-configuration"] = func(w http.ResponseWriter, r *http.Request) {
 				d := map[string]any{"issuer": f.server.URL, "device_authorization_endpoint": f.server.URL + "/device",
-					"token_endpoint": f.server.URL + "/token", "jwks_uri": f.server.URL + "/keys"}
+					"token_endpoint": f.server.URL + "/token", "userinfo_endpoint": f.server.URL + "/userinfo", "jwks_uri": f.server.URL + "/keys"}
 				d[key] = value
 				f.json(w, 200, d)
 			}
@@ -573,7 +575,7 @@ func TestClientSecret(t *testing.T) {
 			}
 			f.handle["/.well-known/openid-configuration"] = func(w http.ResponseWriter, r *http.Request) {
 				f.json(w, 200, map[string]any{"issuer": f.server.URL, "device_authorization_endpoint": f.server.URL + "/device",
-					"token_endpoint": f.server.URL + "/token", "jwks_uri": f.server.URL + "/keys",
+					"token_endpoint": f.server.URL + "/token", "userinfo_endpoint": f.server.URL + "/userinfo", "jwks_uri": f.server.URL + "/keys",
 					"token_endpoint_auth_methods_supported": []string{method}})
 			}
 			p := f.provider()

@@ -2,7 +2,8 @@
 //
 // A person's key counts because they proved it and then signed in at the
 // OpenID provider by device authorization (RFC 8628): that makes a binding of
-// the key to issuer and subject, which ends after a set time. A service's key
+// the key to issuer and subject, which ends after a set time. What the provider
+// says of them, above all their groups, is asked again before it counts. A service's key
 // counts because the configuration names it. Nothing here believes what an SSH
 // client says of itself, and nothing is written before both proofs are
 // complete.
@@ -51,8 +52,14 @@ type Config struct {
 	Provider Provider
 	// Lasts is how long a binding holds after the sign-in; 12 hours if zero. A
 	// shorter time also shortens the bindings that exist.
-	Lasts    time.Duration
-	Services []Service
+	Lasts time.Duration
+	// Recheck is the age at which what a provider said of a person does not count
+	// without asking it again. Zero: it counts until the next sign-in.
+	Recheck time.Duration
+	// Unreachable is how much longer it counts for [Keeper.Confirm] while the
+	// provider cannot be asked.
+	Unreachable time.Duration
+	Services    []Service
 	// Append writes an event in the transaction of the change that it tells of.
 	Append func(store.Tx, bastion.Event) error
 	Now    func() time.Time
@@ -78,6 +85,8 @@ type Keeper struct {
 	client   client
 	wait     func(context.Context, time.Duration) error // between polls; nil waits
 	changes  atomic.Uint64                              // counts what was written
+	// standings says how current what is known of a person is: ID to *standing.
+	standings sync.Map
 
 	mu         sync.Mutex // guards what follows
 	discovered *discovery
@@ -92,6 +101,9 @@ func New(c Config) (*Keeper, error) {
 	}
 	if c.Lasts < 0 {
 		return nil, fmt.Errorf("a sign-in cannot last %s", c.Lasts)
+	}
+	if c.Recheck < 0 || c.Unreachable < 0 {
+		return nil, fmt.Errorf("what is known of people cannot count for %s or %s", c.Recheck, c.Unreachable)
 	}
 	if c.Lasts == 0 {
 		c.Lasts = 12 * time.Hour
@@ -202,6 +214,9 @@ func (k *Keeper) lookup(tx store.Tx, fingerprint string) (bastion.Identity, erro
 	if !k.c.Now().Before(who.Expires) {
 		return bastion.Identity{}, bastion.ErrExpired
 	}
+	if !p.Ended.IsZero() {
+		return bastion.Identity{}, fmt.Errorf("the identity provider has ended your sign-in: %w", bastion.ErrExpired)
+	}
 	return who, nil
 }
 
@@ -269,8 +284,9 @@ type forKey struct {
 // answer is what was found at a time. It holds until anything is written, or it
 // expires: native clients ask thousands of times a second.
 type answer struct {
-	changes uint64
-	who     bastion.Identity
+	changes  uint64
+	who      bastion.Identity
+	standing *standing // nil for whom no provider knows
 }
 
 // update changes what is kept. All changes go through it.
@@ -279,17 +295,34 @@ func (k *Keeper) update(f func(store.Tx) error) error {
 	return k.c.DB.Update(f)
 }
 
-// lookup is Lookup, if anything may have changed since the last time.
-func (f *forKey) lookup() (bastion.Identity, error) {
+// lookup is Lookup, if anything may have changed since the last time. The provider is
+// asked first, if what it said is too old. While it gives no answer, what it said
+// last counts until the binding ends: it is where people sign in, and not to be asked
+// is no reason to stop all work. What others have to decide is stricter (Confirm).
+func (f *forKey) lookup(ctx context.Context) (bastion.Identity, error) {
+	a := f.last.Load()
+	if a != nil && a.standing != nil {
+		if q := f.k.ask(ctx, a.standing, a.who.ID()); q != nil {
+			q.wait(ctx)
+		}
+	}
 	changes := f.k.changes.Load() // before what it is about is read
-	if a := f.last.Load(); a != nil && a.changes == changes && (a.who.Expires.IsZero() || f.k.c.Now().Before(a.who.Expires)) {
+	if a != nil && a.changes == changes && (a.who.Expires.IsZero() || f.k.c.Now().Before(a.who.Expires)) {
 		return a.who, nil
 	}
 	who, err := f.k.Lookup(f.fingerprint)
-	if err == nil {
-		f.last.Store(&answer{changes, who})
+	if err != nil {
+		return who, err
 	}
-	return who, err
+	s, err := f.k.standing(who.ID())
+	if err != nil {
+		return bastion.Identity{}, err
+	}
+	f.last.Store(&answer{changes, who, s})
+	if s != nil && (a == nil || a.standing != s) {
+		return f.lookup(ctx) // a sign-in that nobody asked about yet
+	}
+	return who, nil
 }
 
 // Current implements [bastion.Identities].
@@ -297,7 +330,7 @@ func (f *forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Ide
 	if err := context.Cause(ctx); err != nil {
 		return bastion.Identity{}, err
 	}
-	now, err := f.lookup()
+	now, err := f.lookup(ctx)
 	if errors.Is(err, ErrUnknown) {
 		return bastion.Identity{}, fmt.Errorf("your key was unbound: %w", bastion.ErrExpired)
 	}
@@ -310,9 +343,9 @@ func (f *forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Ide
 	return now, nil
 }
 
-// Known returns an identity by its ID, with the facts of its last sign-in. It
-// is not told of one that was revoked, that a former provider vouched for, or
-// that the configuration no longer names. Expires is zero: no key is concerned.
+// Known returns an identity by its ID, with what its provider said last. It
+// is not told of one that was revoked, whose sign-in the provider has ended, that a
+// former provider vouched for, or that the configuration no longer names. Expires is zero: no key is concerned.
 func (k *Keeper) Known(id string) (bastion.Identity, bool) {
 	var who bastion.Identity
 	err := k.c.DB.View(func(tx store.Tx) error {
@@ -334,7 +367,7 @@ func (k *Keeper) Known(id string) (bastion.Identity, bool) {
 }
 
 func (k *Keeper) counts(p *person) bool {
-	return p != nil && p.Issuer == k.c.Provider.Issuer && p.Revoked.IsZero()
+	return p != nil && p.Issuer == k.c.Provider.Issuer && p.Revoked.IsZero() && p.Ended.IsZero()
 }
 
 // People lists the people that Known knows, ordered by ID; nobody if the store
@@ -404,7 +437,7 @@ func (k *Keeper) Revoke(by bastion.Identity, id string) error {
 		}
 		now := k.c.Now()
 		p.Revoked = now
-		if err := writePerson(tx, p); err != nil {
+		if err := errors.Join(writePerson(tx, p), writeRefresh(tx, id, refresh{})); err != nil {
 			return err
 		}
 		ended := map[string]*binding{}
@@ -488,13 +521,15 @@ func (k *Keeper) append(tx store.Tx, by bastion.Identity, kind bastion.EventKind
 
 // The buckets of the store. The third lists fingerprints by identity, so that
 // all keys of one person are found; the fourth keeps names apart; the fifth
-// finds people by their verified address in lower case.
+// finds people by their verified address in lower case; the sixth holds what the
+// provider wants to see when it is asked about somebody, which is secret.
 const (
 	keysBucket   = "identity.keys"   // fingerprint: binding
 	peopleBucket = "identity.people" // ID: person
 	ownersBucket = "identity.owners" // ID, NUL, fingerprint: nothing
 	namesBucket  = "identity.names"  // name: ID
 	emailsBucket = "identity.emails" // e-mail, NUL, ID: nothing
+	tokensBucket = "identity.tokens" // ID: refresh
 )
 
 // binding ties a key to an identity until a time.
@@ -510,7 +545,14 @@ type binding struct {
 
 func (b *binding) id() string { return bastion.Identity{Issuer: b.Issuer, Subject: b.Subject}.ID() }
 
-// person is what the provider said of somebody at their last sign-in.
+// refresh is what a sign-in left for asking about the person later.
+type refresh struct {
+	Token string `json:"token"`
+	Nonce string `json:"nonce"` // of the sign-in, which later ID tokens may repeat
+}
+
+// person is what the provider said of somebody: at their last sign-in, or when it was
+// asked later.
 type person struct {
 	Issuer   string    `json:"issuer"`
 	Subject  string    `json:"subject"`
@@ -518,7 +560,11 @@ type person struct {
 	Email    string    `json:"email,omitempty"` // verified, or empty
 	Groups   []string  `json:"groups,omitempty"`
 	SignedIn time.Time `json:"signed_in"`
-	Revoked  time.Time `json:"revoked,omitzero"`
+	// Confirmed is when the provider said it, or later; Ended is when it ended the
+	// sign-in.
+	Confirmed time.Time `json:"confirmed,omitzero"`
+	Ended     time.Time `json:"ended,omitzero"`
+	Revoked   time.Time `json:"revoked,omitzero"`
 	// Acting is the roles that they chose to act in after that sign-in.
 	Acting []string `json:"acting,omitempty"`
 }
@@ -574,6 +620,18 @@ func writePerson(tx store.Tx, p *person) error {
 		}
 	}
 	return write(tx, peopleBucket, p.id(), p)
+}
+
+func readRefresh(tx store.Tx, id string) (*refresh, error) {
+	return read[refresh](tx, tokensBucket, id)
+}
+
+// writeRefresh keeps the token of the last sign-in, and removes one that is empty.
+func writeRefresh(tx store.Tx, id string, r refresh) error {
+	if r.Token == "" {
+		return tx.Delete(tokensBucket, []byte(id))
+	}
+	return write(tx, tokensBucket, id, r)
 }
 
 func writeBinding(tx store.Tx, fingerprint string, b *binding) error {

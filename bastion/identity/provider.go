@@ -25,7 +25,8 @@ type Provider struct {
 	ClientID string
 	// Secret returns the client's secret; nil means a public client.
 	Secret func(context.Context) (string, error)
-	// Scopes are what to ask for; openid, profile, email and groups if nil.
+	// Scopes are what to ask for; openid, profile, email, groups and offline_access if
+	// nil. The last lets the bastion ask later whether the groups are still so.
 	Scopes []string
 	// GroupsClaim is the claim that lists groups; "groups" if empty.
 	GroupsClaim string
@@ -46,7 +47,7 @@ func (p *Provider) check() error {
 		return errors.New("the identity provider has no client id")
 	}
 	if p.Scopes == nil {
-		p.Scopes = []string{oidc.ScopeOpenID, "profile", "email", "groups"}
+		p.Scopes = []string{oidc.ScopeOpenID, "profile", "email", "groups", oidc.ScopeOfflineAccess}
 	}
 	if !slices.Contains(p.Scopes, oidc.ScopeOpenID) {
 		return errors.New("the scopes lack openid, without which no identity comes back")
@@ -221,8 +222,8 @@ func (k *Keeper) forget() {
 	k.mu.Unlock()
 }
 
-// ask posts a form with the client's credentials.
-func (k *Keeper) ask(ctx context.Context, d *discovery, to string, form url.Values, limit time.Duration) (int, []byte, error) {
+// post sends a form with the client's credentials.
+func (k *Keeper) post(ctx context.Context, d *discovery, to string, form url.Values, limit time.Duration) (int, []byte, error) {
 	form.Set("client_id", k.c.Provider.ClientID)
 	var user, secret string
 	if k.c.Provider.Secret != nil {
@@ -261,11 +262,8 @@ const (
 // verify takes an ID token apart (OpenID Connect Core 1.0, section 3.1.3.7).
 // began is when the sign-in began: an older token proves something else.
 func (k *Keeper) verify(ctx context.Context, d *discovery, token, nonce string, began time.Time) (*person, error) {
-	bad := func(cause error, what string) error {
-		return fault(BadToken, cause, "the identity provider's token does not count: %s; tell whoever runs the bastion", what)
-	}
 	if len(token) > maxToken {
-		return nil, bad(nil, "it is too large")
+		return nil, badToken(nil, "it is too large")
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -275,55 +273,78 @@ func (k *Keeper) verify(ctx context.Context, d *discovery, token, nonce string, 
 		if ctx.Err() != nil {
 			return nil, transportFault(ctx, err)
 		}
-		return nil, bad(err, verifyFault(err))
+		return nil, badToken(err, verifyFault(err))
 	}
 	var c struct {
-		AZP               string          `json:"azp"`
-		AuthTime          *float64        `json:"auth_time"`
+		AZP      string   `json:"azp"`
+		AuthTime *float64 `json:"auth_time"`
+	}
+	if err := t.Claims(&c); err != nil {
+		return nil, badToken(err, "a claim is of the wrong type")
+	}
+	now := k.c.Now()
+	switch {
+	case c.AZP != "" && c.AZP != k.c.Provider.ClientID, c.AZP == "" && len(t.Audience) > 1:
+		return nil, badToken(nil, "it is meant for another client")
+	case t.Nonce != "" && t.Nonce != nonce:
+		return nil, badToken(nil, "it answers another sign-in")
+	case t.IssuedAt.After(now.Add(skew)):
+		return nil, badToken(nil, "it comes from the future; compare the clocks")
+	case t.IssuedAt.Before(began.Add(-skew)):
+		return nil, badToken(nil, "it is older than this sign-in")
+	}
+	p, err := k.describe(t.Subject, t.Claims)
+	if err != nil {
+		return nil, err
+	}
+	if c.AuthTime != nil {
+		// The browser may have been signed in for hours: what counts is when the
+		// person proved themselves.
+		p.SignedIn = time.Unix(int64(*c.AuthTime), 0)
+		if p.SignedIn.After(now.Add(skew)) {
+			return nil, badToken(nil, "it speaks of a sign-in in the future; compare the clocks")
+		}
+		if p.SignedIn.After(now) {
+			p.SignedIn = now
+		}
+	}
+	return p, nil
+}
+
+// badToken says why what the provider tells of a person does not count.
+func badToken(cause error, what string) error {
+	return fault(BadToken, cause, "the identity provider's token does not count: %s; tell whoever runs the bastion", what)
+}
+
+// describe makes a person of claims (OpenID Connect Core 1.0, section 5.1).
+func (k *Keeper) describe(subject string, claims func(any) error) (*person, error) {
+	var c struct {
 		Email             string          `json:"email"`
 		EmailVerified     json.RawMessage `json:"email_verified"`
 		PreferredUsername string          `json:"preferred_username"`
 		Name              string          `json:"name"`
 	}
 	all := map[string]json.RawMessage{}
-	if err := errors.Join(t.Claims(&c), t.Claims(&all)); err != nil {
-		return nil, bad(err, "a claim is of the wrong type")
+	if err := errors.Join(claims(&c), claims(&all)); err != nil {
+		return nil, badToken(err, "a claim is of the wrong type")
+	}
+	switch {
+	case subject == "":
+		return nil, badToken(nil, "it names nobody")
+	case len(subject) > maxSubject || !printable(subject):
+		return nil, badToken(nil, "its subject is too long or not printable")
 	}
 	now := k.c.Now()
-	switch {
-	case t.Subject == "":
-		return nil, bad(nil, "it names nobody")
-	case len(t.Subject) > maxSubject || !printable(t.Subject):
-		return nil, bad(nil, "its subject is too long or not printable")
-	case c.AZP != "" && c.AZP != k.c.Provider.ClientID, c.AZP == "" && len(t.Audience) > 1:
-		return nil, bad(nil, "it is meant for another client")
-	case t.Nonce != "" && t.Nonce != nonce:
-		return nil, bad(nil, "it answers another sign-in")
-	case t.IssuedAt.After(now.Add(skew)):
-		return nil, bad(nil, "it comes from the future; compare the clocks")
-	case t.IssuedAt.Before(began.Add(-skew)):
-		return nil, bad(nil, "it is older than this sign-in")
-	}
-	p := &person{Issuer: k.c.Provider.Issuer, Subject: t.Subject, SignedIn: now}
-	if c.AuthTime != nil {
-		// The browser may have been signed in for hours: what counts is when the
-		// person proved themselves.
-		p.SignedIn = time.Unix(int64(*c.AuthTime), 0)
-		if p.SignedIn.After(now.Add(skew)) {
-			return nil, bad(nil, "it speaks of a sign-in in the future; compare the clocks")
-		}
-		if p.SignedIn.After(now) {
-			p.SignedIn = now
-		}
-	}
+	p := &person{Issuer: k.c.Provider.Issuer, Subject: subject, SignedIn: now, Confirmed: now}
 	if string(c.EmailVerified) == "true" && len(c.Email) <= maxEmail && printable(c.Email) && strings.Contains(c.Email, "@") {
 		p.Email = c.Email
 	}
+	var err error
 	if p.Groups, err = groups(all[k.c.Provider.GroupsClaim]); err != nil {
-		return nil, bad(err, fmt.Sprintf("its claim %q is no list of names", k.c.Provider.GroupsClaim))
+		return nil, badToken(err, fmt.Sprintf("its claim %q is no list of names", k.c.Provider.GroupsClaim))
 	}
 	user, _, _ := strings.Cut(p.Email, "@")
-	for _, n := range []string{c.PreferredUsername, user, c.Name, t.Subject} {
+	for _, n := range []string{c.PreferredUsername, user, c.Name, subject} {
 		if p.Name = shortName(n); p.Name != "" {
 			break
 		}

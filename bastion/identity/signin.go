@@ -49,15 +49,15 @@ func (k *Keeper) SignIn(ctx context.Context, from bastion.Origin, show func(bast
 	if err := show(code.prompt); err != nil {
 		return bastion.Identity{}, fault(Ended, err, "the sign-in was given up")
 	}
-	token, err := k.await(ctx, d, code)
+	tokens, err := k.await(ctx, d, code)
 	if err != nil {
 		return bastion.Identity{}, err
 	}
-	p, err := k.verify(ctx, d, token, code.nonce, code.began)
+	p, err := k.verify(ctx, d, tokens.id, code.nonce, code.began)
 	if err != nil {
 		return bastion.Identity{}, err
 	}
-	return k.bind(p, from)
+	return k.bind(p, refresh{tokens.refresh, code.nonce}, from)
 }
 
 var errCodeExpired = errors.New("the device code has expired")
@@ -84,7 +84,7 @@ const (
 // begin asks the provider for a code (RFC 8628, section 3.1).
 func (k *Keeper) begin(ctx context.Context, d *discovery, from bastion.Origin) (*code, error) {
 	c := &code{nonce: rand.Text(), began: k.c.Now()}
-	status, body, err := k.ask(ctx, d, d.device, url.Values{
+	status, body, err := k.post(ctx, d, d.device, url.Values{
 		"scope":   {strings.Join(k.c.Provider.Scopes, " ")},
 		"nonce":   {c.nonce},
 		keyParam:  {from.Key},
@@ -133,58 +133,67 @@ func (k *Keeper) page(address string) bool {
 	return err == nil && len(address) <= maxAddress && printable(address) && secure(u, k.c.Provider.Issuer)
 }
 
+// tokens is what a sign-in brings.
+type tokens struct {
+	id      string
+	refresh string // empty if the provider gives none
+}
+
 // await polls until the person has decided (RFC 8628, section 3.5). A provider
 // that cannot be asked three times in a row is given up.
-func (k *Keeper) await(ctx context.Context, d *discovery, c *code) (token string, err error) {
+func (k *Keeper) await(ctx context.Context, d *discovery, c *code) (tokens, error) {
 	failures := 0
 	for {
 		if err := k.pause(ctx, c.interval); err != nil {
-			return "", ended(ctx, err)
+			return tokens{}, ended(ctx, err)
 		}
-		status, body, err := k.ask(ctx, d, d.token, url.Values{
+		status, body, err := k.post(ctx, d, d.token, url.Values{
 			"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},
 			"device_code": {c.device},
 		}, pollTime)
 		if ctx.Err() != nil {
-			return "", ended(ctx, err)
+			return tokens{}, ended(ctx, err)
 		}
 		var fatal *SignInError
 		if errors.As(err, &fatal) {
-			return "", fatal
+			return tokens{}, fatal
 		}
 		if err != nil || status >= 500 {
 			if failures++; failures == 3 {
 				k.forget()
 				if err == nil {
-					return "", refusal(status, body)
+					return tokens{}, refusal(status, body)
 				}
-				return "", transportFault(ctx, err)
+				return tokens{}, transportFault(ctx, err)
 			}
 			c.interval = min(2*c.interval, maxInterval)
 			continue
 		}
 		failures = 0
 		var r struct {
-			Error string `json:"error"`
-			Token string `json:"id_token"`
+			Error   string `json:"error"`
+			Token   string `json:"id_token"`
+			Refresh string `json:"refresh_token"`
 		}
 		if err := json.Unmarshal(body, &r); err != nil {
-			return "", transportFault(ctx, err)
+			return tokens{}, transportFault(ctx, err)
 		}
 		switch {
 		case r.Error == "authorization_pending":
 		case r.Error == "slow_down":
 			c.interval = min(c.interval+5*time.Second, maxInterval)
 		case r.Error == "access_denied":
-			return "", fault(Denied, nil, "the sign-in was denied at the identity provider; nothing was bound")
+			return tokens{}, fault(Denied, nil, "the sign-in was denied at the identity provider; nothing was bound")
 		case r.Error == "expired_token":
-			return "", ended(ctx, errCodeExpired)
+			return tokens{}, ended(ctx, errCodeExpired)
 		case r.Error != "" || status != 200:
-			return "", refusal(status, body)
+			return tokens{}, refusal(status, body)
 		case r.Token == "":
-			return "", fault(BadToken, nil, "the identity provider gave no ID token; tell whoever runs the bastion")
+			return tokens{}, fault(BadToken, nil, "the identity provider gave no ID token; tell whoever runs the bastion")
+		case len(r.Refresh) > maxToken:
+			return tokens{}, fault(BadToken, nil, "the identity provider's refresh token is too large; tell whoever runs the bastion")
 		default:
-			return r.Token, nil
+			return tokens{r.Token, r.Refresh}, nil
 		}
 	}
 }
@@ -234,7 +243,7 @@ func refusal(status int, body []byte) *SignInError {
 }
 
 // bind writes binding, person and event in one transaction, or nothing.
-func (k *Keeper) bind(p *person, from bastion.Origin) (bastion.Identity, error) {
+func (k *Keeper) bind(p *person, token refresh, from bastion.Origin) (bastion.Identity, error) {
 	var who bastion.Identity
 	err := k.update(func(tx store.Tx) error {
 		now := k.c.Now()
@@ -266,7 +275,10 @@ func (k *Keeper) bind(p *person, from bastion.Origin) (bastion.Identity, error) 
 		if p.Name, err = k.freeName(tx, &p, before); err != nil {
 			return err
 		}
-		if err := errors.Join(writePerson(tx, &p), writeBinding(tx, from.Key, b)); err != nil {
+		if token.Token == "" && k.c.Recheck > 0 {
+			text += "; the identity provider gives no refresh token, so groups stay as they are until the next sign-in"
+		}
+		if err := errors.Join(writePerson(tx, &p), writeBinding(tx, from.Key, b), writeRefresh(tx, p.id(), token)); err != nil {
 			return err
 		}
 		who = p.identity()
@@ -274,6 +286,8 @@ func (k *Keeper) bind(p *person, from bastion.Origin) (bastion.Identity, error) 
 		return k.c.Append(tx, bastion.Event{At: now, Kind: bastion.EventSignIn, Who: who.ID(), Name: who.Name, Origin: &from, Text: text})
 	})
 	if err == nil {
+		k.standings.Delete(who.ID()) // it spoke of the sign-in before
+		k.changes.Add(1)
 		return who, nil
 	}
 	var f *SignInError

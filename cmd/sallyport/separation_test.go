@@ -83,6 +83,55 @@ func TestSeparation(t *testing.T) {
 	t.Run("emergency", func(t *testing.T) { c.burns(t, heard) })
 }
 
+// Who leaves a group at the provider, or the company, takes their votes along: the
+// access that they approved ends, and they approve nothing more. Nobody signs in anew.
+func TestGroupsAreThoseOfNow(t *testing.T) {
+	c := opens(t, func(o *demo.Options) { o.Recheck = "1s" })
+	c.known(t, "alice", "rita", "ben", "axel")
+	const change = `sql --reason moved --wait 100ms shop-production update customers set city = 'Ulm' where id = 3`
+	c.does(t, "alice", change, "", 4, ``)
+	request := c.waitsFor(t, "rita", "set city = 'Ulm'")
+	c.does(t, "rita", "approve "+request, "", 0, `approved`)
+	if err := c.Provider.SetGroups("rita", "auditors"); err != nil {
+		t.Fatal(err)
+	}
+	c.until(t, "rita", "whoami", `auditors`)
+	c.does(t, "axel", "events", "", 0, `rita facts .*no longer in reviewers; now in auditors`)
+	// The approval is there, and at the moment of use rita is no reviewer any more.
+	c.does(t, "alice", change, "", 4, `no longer counts: rita may no longer approve it; ask again`)
+	c.does(t, "alice", change, "", 4, ``)
+	again := c.waitsFor(t, "ben", "set city = 'Ulm'")
+	if again == request {
+		t.Errorf("request %s still counts", request)
+	}
+	c.does(t, "rita", "approve "+again, "", 3, `(?i)not|may`)
+	c.does(t, "ben", "sql shop-production select city = 'Ulm' as moved from customers where id = 3", "", 0, `(?m)^\W*f\b`)
+
+	// Somebody who is disabled there is gone here, and what he runs is stopped.
+	p := c.sits(t, "ben", 100, 30, "sql shop-staging select 1 from generate_series(1, 100000000000)")
+	c.until(t, "axel", "events", `ben decision .*generate_series`)
+	if err := c.Provider.Disable("ben"); err != nil {
+		t.Fatal(err)
+	}
+	p.sees(`identity provider has ended your sign-in`)
+	c.until(t, "axel", "events", `ben facts .*the identity provider has ended the sign-in`)
+}
+
+// until has somebody look again and again until they see it.
+func (c *testCompany) until(t *testing.T, name, line, want string) {
+	t.Helper()
+	re := regexp.MustCompile(want)
+	for {
+		r := c.runs(t, name, line)
+		if re.MatchString(r.out) {
+			return
+		}
+		if r.code != 0 || t.Context().Err() != nil {
+			t.Fatalf("%s %s: %s, want %s", name, line, r, want)
+		}
+	}
+}
+
 // Who holds roles that nobody may hold together acts in one of them, by choice and
 // until the next sign-in; in no way can they decide in one what they did in the other.
 func (c *testCompany) chooses(t *testing.T) {

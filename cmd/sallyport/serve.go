@@ -121,7 +121,7 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 		return nil, err
 	}
 	s.votes, err = approval.New(approval.Config{Notify: s.tell, Teams: s.policy.Teams, Terms: s.terms, DB: s.db, Append: recordings.Append, Roles: s.eligible,
-		Known: s.keeper.Known, People: s.keeper.People, Now: time.Now, Task: s.follow})
+		Known: s.keeper.Known, Confirm: s.keeper.Confirm, People: s.keeper.People, Now: time.Now, Task: s.follow})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 }
 
 func (s *server) newKeeper() (*identity.Keeper, error) {
-	c := identity.Config{DB: s.db, Lasts: s.config.Binding, Append: recordings.Append, Now: time.Now,
+	c := identity.Config{DB: s.db, Lasts: s.config.Binding, Recheck: s.config.Provider.Recheck, Unreachable: s.config.Provider.Unreachable, Append: recordings.Append, Now: time.Now,
 		Provider: identity.Provider{Issuer: s.config.Provider.Issuer, ClientID: s.config.Provider.ClientID,
 			Scopes: s.config.Provider.Scopes, GroupsClaim: s.config.Provider.GroupsClaim}}
 	if source := s.config.Provider.ClientSecret; !source.IsZero() {

@@ -65,17 +65,25 @@ func (s *sweeper) sweep(ctx context.Context) {
 		sessions[session] = warned
 	}
 	s.mu.Unlock()
+	// A session whose person the provider is slow to tell of must not keep others open.
+	var all sync.WaitGroup
 	for session, warned := range sessions {
-		ends := recheck(ctx, session)
-		if ends.IsZero() || ends.Equal(warned) || ends.Sub(session.Now()) > warnBefore {
-			continue
-		}
-		session.Warn(fmt.Sprintf("your access ends at %s; ask for it again if you need longer", bastion.Moment(ends, session.Now())))
-		s.mu.Lock()
-		if _, ok := s.live[session]; ok {
-			s.live[session] = ends
-		}
-		s.mu.Unlock()
+		all.Go(func() { s.look(ctx, session, warned) })
+	}
+	all.Wait()
+}
+
+// look looks at one session, of whose end at warned its person has heard.
+func (s *sweeper) look(ctx context.Context, session *bastion.Session, warned time.Time) {
+	ends := recheck(ctx, session)
+	if ends.IsZero() || ends.Equal(warned) || ends.Sub(session.Now()) > warnBefore {
+		return
+	}
+	session.Warn(fmt.Sprintf("your access ends at %s; ask for it again if you need longer", bastion.Moment(ends, session.Now())))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.live[session]; ok {
+		s.live[session] = ends
 	}
 }
 
