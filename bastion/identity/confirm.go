@@ -191,7 +191,7 @@ func (k *Keeper) tolerable(s *standing, id string) error {
 		why = s.why.Error()
 	}
 	return fmt.Errorf("the identity provider last said at %s what %s may do, and gave no answer since that counts (%s); try again when it does",
-		s.confirmed.UTC().Format("2006-01-02 15:04 MST"), bastion.VisibleLine(name), why)
+		bastion.Moment(s.confirmed, now), bastion.VisibleLine(name), why)
 }
 
 // recheck asks the provider about a person and keeps the answer. An error means
