@@ -104,7 +104,7 @@ func (s *Session) RequestAccess(ctx context.Context, target string, asked Access
 	case asked.For == 0:
 		asked.For = terms.Max
 	case asked.For < 0 || asked.For > terms.Max:
-		return Request{}, fmt.Errorf("%s is granted for %s at most", terms.Bundle, terms.Max)
+		return Request{}, fmt.Errorf("%s is granted for %s at most", terms.Bundle, Span(terms.Max))
 	}
 	if err := s.flush(); err != nil {
 		return Request{}, err

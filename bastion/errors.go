@@ -62,7 +62,7 @@ func (e *ChoiceError) Error() string {
 type StaleError struct{ Max time.Duration }
 
 func (e *StaleError) Error() string {
-	return fmt.Sprintf("this needs a sign-in less than %s old; sign in again", strings.TrimSuffix(e.Max.String(), "0s"))
+	return fmt.Sprintf("this needs a sign-in less than %s old; sign in again", Span(e.Max))
 }
 
 // NotApprovedError says how a request ended without approval, or that its approval is

@@ -155,3 +155,14 @@ func TestMoment(t *testing.T) {
 		}
 	}
 }
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0s", 10 * time.Second: "10s", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", 90 * time.Minute: "1h30m", 10 * time.Hour: "10h", 72 * time.Hour: "72h"} {
+		if got := bastion.Span(d); got != want {
+			t.Errorf("%d seconds are %q, want %q", d/time.Second, got, want)
+		}
+	}
+	if err := (&bastion.StaleError{Max: 30 * time.Second}).Error(); !strings.Contains(err, "less than 30s old") {
+		t.Error(err)
+	}
+}

@@ -80,3 +80,16 @@ func Moment(t, now time.Time) string {
 	}
 	return t.Format(layout)
 }
+
+// Span is a length of time as people write it, without the units that are zero: 2h,
+// 1h30m, 45s.
+func Span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
+
 	"github.com/sallyport/sallyport/bastion"
 )
 
@@ -153,7 +154,7 @@ func (s *signIn) View(w, h int) string {
 func (s *signIn) reason() string {
 	var stale *bastion.StaleError
 	if errors.As(s.why, &stale) {
-		return "What you want to do needs a sign-in that is less than " + strings.TrimSuffix(stale.Max.String(), "0s") + " old. Then this session goes on."
+		return "What you want to do needs a sign-in that is less than " + bastion.Span(stale.Max) + " old. Then this session goes on."
 	}
 	return "Your sign-in has ended. Prove at the provider that it is still you, and this session goes on."
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -171,7 +170,7 @@ func accessQuestion(q bastion.AccessQuestion, now time.Time) (record, error) {
 	case a.For <= 0:
 		return record{}, errors.New("say for how long you want access")
 	case a.For > q.Terms.Max:
-		return record{}, fmt.Errorf("%s is granted for %s at most", bastion.VisibleLine(a.Bundle), short(q.Terms.Max))
+		return record{}, fmt.Errorf("%s is granted for %s at most", bastion.VisibleLine(a.Bundle), bastion.Span(q.Terms.Max))
 	case a.Emergency && (!a.From.IsZero() || a.Window != ""):
 		return record{}, errors.New("an emergency begins at once and has no window; leave them out, or ask for access as usual")
 	case a.From.After(now.Add(MaxAhead)):
@@ -192,8 +191,8 @@ func accessQuestion(q bastion.AccessQuestion, now time.Time) (record, error) {
 		Rule: a.Bundle, Needs: slices.Clone(q.Terms.Needs), OtherTeam: q.Terms.OtherTeam, Reason: q.Reason, Preview: bastion.Preview{Rows: -1},
 		Access: &a,
 	}}
-	r.Summary = a.Bundle + " on " + q.Target + " for " + short(a.For)
-	r.Text = "access " + q.Target + " " + a.Bundle + " for " + short(a.For)
+	r.Summary = a.Bundle + " on " + q.Target + " for " + bastion.Span(a.For)
+	r.Text = "access " + q.Target + " " + a.Bundle + " for " + bastion.Span(a.For)
 	if !a.From.IsZero() {
 		r.Text += " from " + a.From.Format(time.RFC3339)
 	}
@@ -206,18 +205,6 @@ func accessQuestion(q bastion.AccessQuestion, now time.Time) (record, error) {
 		r.Digest = digest("emergency", q.Target, a.Bundle)
 	}
 	return r, nil
-}
-
-// short is a time as people write it: 2h, not 2h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // digest identifies what is asked for. No operation has the same.

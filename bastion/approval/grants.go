@@ -164,7 +164,7 @@ func (c *crowd) rests(r record, who bastion.Identity, o offer, now time.Time) (w
 	case o.gone:
 		return "the policy no longer offers it"
 	case o.known && !now.Before(r.Access.From.Add(o.Max)):
-		return "the policy now grants it for " + short(o.Max)
+		return "the policy now grants it for " + bastion.Span(o.Max)
 	case r.emergency():
 		return "" // nobody had to approve it
 	}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/mask"
@@ -779,16 +778,16 @@ func conditions(d bastion.Decision) []string {
 		if d.OtherTeam {
 			parts = append(parts, "of another team")
 		}
-		parts = append(parts, "within "+lasting(d.Within))
+		parts = append(parts, "within "+bastion.Span(d.Within))
 		if d.Holds > 0 {
-			parts = append(parts, "usable for "+lasting(d.Holds))
+			parts = append(parts, "usable for "+bastion.Span(d.Holds))
 		}
 		if d.Try {
 			parts = append(parts, "tried before if an approver wants")
 		}
 	}
 	if d.Effect != bastion.Deny && d.Fresh > 0 {
-		parts = append(parts, "signed in less than "+lasting(d.Fresh)+" ago")
+		parts = append(parts, "signed in less than "+bastion.Span(d.Fresh)+" ago")
 	}
 	return parts
 }
@@ -799,18 +798,6 @@ func described(e bastion.Effect, conditions []string) string {
 		return e.String()
 	}
 	return e.String() + " (" + strings.Join(conditions, ", ") + ")"
-}
-
-// lasting writes a duration without empty units: 1h30m.
-func lasting(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // hidden is all that a class hides from those to whom nothing is shown, in one text.
@@ -987,12 +974,12 @@ func (c *comparison) terms(p pair, who bastion.Identity) []fact {
 	words := func(ts []bastion.Terms) []string {
 		var s []string
 		for _, t := range ts {
-			w := fmt.Sprintf("%s for %s at most, by %s within %s", t.Bundle, lasting(t.Max), t.Needs, lasting(t.Within))
+			w := fmt.Sprintf("%s for %s at most, by %s within %s", t.Bundle, bastion.Span(t.Max), t.Needs, bastion.Span(t.Within))
 			if t.OtherTeam {
 				w += " of another team"
 			}
 			if t.Emergency {
-				w = fmt.Sprintf("%s for %s at most, at once, in an emergency, reviewed by %s", t.Bundle, lasting(t.Max), t.Needs)
+				w = fmt.Sprintf("%s for %s at most, at once, in an emergency, reviewed by %s", t.Bundle, bastion.Span(t.Max), t.Needs)
 			}
 			s = append(s, w)
 		}

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/mask"
@@ -199,9 +198,9 @@ func (e Explanation) String() string {
 		}
 	}
 	if d.Effect == bastion.Ask {
-		field("open for", short(d.Within))
+		field("open for", bastion.Span(d.Within))
 		if d.Holds > 0 {
-			field("holds", short(d.Holds))
+			field("holds", bastion.Span(d.Holds))
 		} else {
 			field("holds", "once")
 		}
@@ -210,7 +209,7 @@ func (e Explanation) String() string {
 		}
 	}
 	if d.Fresh > 0 {
-		field("sign-in", "less than "+short(d.Fresh)+" old")
+		field("sign-in", "less than "+bastion.Span(d.Fresh)+" old")
 	}
 	if roles == nil {
 		roles = []string{"none"}
@@ -231,9 +230,9 @@ func (e Explanation) String() string {
 	field("granted", strings.Join(e.Had, ", "))
 	for _, t := range e.Terms {
 		if t.Emergency {
-			field("emergency", fmt.Sprintf("%s for %s at once, reviewed by %s", t.Bundle, short(t.Max), counted(t.Needs)))
+			field("emergency", fmt.Sprintf("%s for %s at once, reviewed by %s", t.Bundle, bastion.Span(t.Max), counted(t.Needs)))
 		} else {
-			field("request", fmt.Sprintf("%s for %s at most, approved by %s", t.Bundle, short(t.Max), counted(t.Needs)))
+			field("request", fmt.Sprintf("%s for %s at most, approved by %s", t.Bundle, bastion.Span(t.Max), counted(t.Needs)))
 		}
 	}
 	for _, c := range e.Columns {
@@ -258,16 +257,4 @@ func outcome(d bastion.Decision) string {
 		return d.Effect.String()
 	}
 	return d.Effect.String() + " by rule " + d.Rule
-}
-
-// short writes a duration without the zeros that Go adds.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -77,9 +77,9 @@ func (v *view) offered(q *question, a bastion.Action) string {
 			continue
 		}
 		if t := b.request; t != nil {
-			return fmt.Sprintf("ask for access %s, which lasts %s at most and takes %s", b.name, short(t.Max), t.Needs)
+			return fmt.Sprintf("ask for access %s, which lasts %s at most and takes %s", b.name, bastion.Span(t.Max), t.Needs)
 		}
-		return fmt.Sprintf("in an emergency, take access %s for %s; people are told at once, and it is reviewed", b.name, short(b.emergency.Max))
+		return fmt.Sprintf("in an emergency, take access %s for %s; people are told at once, and it is reviewed", b.name, bastion.Span(b.emergency.Max))
 	}
 	return ""
 }
