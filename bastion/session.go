@@ -178,7 +178,7 @@ func (s *Session) Close() error {
 	asides := s.asides
 	s.mu.Unlock()
 	var errs []error
-	for _, a := range append(asides, s) {
+	for _, a := range append(slices.Clip(asides), s) { // the session's own list stays as it is
 		errs = append(errs, a.disconnect()) // whoever runs is being cancelled
 	}
 	end := Event{Kind: EventEnd}
