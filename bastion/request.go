@@ -58,7 +58,8 @@ type Vote struct {
 	Session string    `json:"session"`
 }
 
-// Request is a question to approvers about exactly one operation.
+// Request is a question to approvers: about exactly one operation, access for a time, a
+// task, or what an emergency was used for.
 type Request struct {
 	ID       uint64        `json:"id"`
 	Kind     RequestKind   `json:"kind,omitempty"`
@@ -69,7 +70,7 @@ type Request struct {
 	Target   string        `json:"target"`
 	Verb     Verb          `json:"verb"`
 	Actions  []Action      `json:"actions"`
-	Text     string        `json:"text"`             // exactly what runs
+	Text     string        `json:"text"`             // exactly what runs; for other kinds, what is asked for
 	Params   []string      `json:"params,omitempty"` // its parameters, for people
 	Digest   string        `json:"digest"`
 	Settings string        `json:"settings,omitempty"`
@@ -281,8 +282,7 @@ type RequestFilter struct {
 	Limit  int // newest first; 0 means 100
 }
 
-// Ballot is a vote to be cast. Typed is the request's number as the person typed
-// it, so that no stray key can approve.
+// Ballot is a vote to be cast, or an approval to be revoked: then Verdict is empty.
 type Ballot struct {
 	Request uint64
 	Verdict Verdict

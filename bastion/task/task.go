@@ -53,12 +53,11 @@ type Outcome string
 
 // The outcomes.
 const (
-	Began       Outcome = "began"   // it may be running
-	Succeeded   Outcome = "done"    // and verified, if it verifies
-	Failing     Outcome = "failed"  // the target refused it, or its answer is not what was expected
-	Refused     Outcome = "refused" // it never reached the target
-	Unknowable  Outcome = "unknown" // it was sent, and nobody knows whether it ran
-	Interrupted Outcome = "stopped" // it did not begin, because the step was left before
+	Began      Outcome = "began"   // it may be running
+	Succeeded  Outcome = "done"    // and verified, if it verifies
+	Failing    Outcome = "failed"  // the target refused it, or its answer is not what was expected
+	Refused    Outcome = "refused" // it never reached the target
+	Unknowable Outcome = "unknown" // it was sent, and nobody knows whether it ran
 )
 
 // Result is one statement's execution.

@@ -301,21 +301,14 @@ func (p *livePolicy) Access(i bastion.Identity, t bastion.Target) bastion.Access
 
 func (p *livePolicy) Roles(i bastion.Identity) []bastion.Role { return p.Load().Roles(i) }
 
-// newID names a session: 60 random bits, so that no name can be guessed and none
-// comes twice.
-func newID() string {
-	b := make([]byte, 8)
-	if _, err := rand.Read(b); err != nil {
-		panic(err) // documented never to happen
-	}
-	return strings.ToLower(base32.StdEncoding.EncodeToString(b)[:12])
-}
-
 func (p *livePolicy) Terms(i bastion.Identity, t bastion.Target) []bastion.Terms {
 	return p.Load().Terms(i, t)
 }
 
 func (p *livePolicy) Conflict(i bastion.Identity) error { return p.Load().Conflict(i) }
+
+// Teams are the teams that the identity belongs to.
+func (p *livePolicy) Teams(i bastion.Identity) []string { return p.Load().Teams(i) }
 
 // eligible are the roles by which somebody's votes count. Who has to choose in which
 // role to act has those of any choice, because a vote is cast in the chosen one and
@@ -329,9 +322,6 @@ func (s *server) eligible(i bastion.Identity) []bastion.Role {
 	return s.policy.Roles(i)
 }
 
-// Teams are the teams that the identity belongs to.
-func (p *livePolicy) Teams(i bastion.Identity) []string { return p.Load().Teams(i) }
-
 // terms are what policy says now of access that was granted.
 func (s *server) terms(who bastion.Identity, target, bundle string, emergency bool) (bastion.Terms, bool) {
 	t, ok := s.config.BastionTargets().Named(target)
@@ -344,4 +334,14 @@ func (s *server) terms(who bastion.Identity, target, bundle string, emergency bo
 		}
 	}
 	return bastion.Terms{}, false
+}
+
+// newID names a session: 60 random bits, so that no name can be guessed and none
+// comes twice.
+func newID() string {
+	b := make([]byte, 8)
+	if _, err := rand.Read(b); err != nil {
+		panic(err) // documented never to happen
+	}
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b)[:12])
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -60,10 +61,7 @@ func (s *sweeper) run(ctx context.Context, changed <-chan struct{}, requests fun
 
 func (s *sweeper) sweep(ctx context.Context) {
 	s.mu.Lock()
-	sessions := make(map[*bastion.Session]time.Time, len(s.live))
-	for session, warned := range s.live {
-		sessions[session] = warned
-	}
+	sessions := maps.Clone(s.live)
 	s.mu.Unlock()
 	// A session whose person the provider is slow to tell of must not keep others open.
 	var all sync.WaitGroup
