@@ -71,7 +71,7 @@ func scenes() []struct {
 	}
 	audits := func() *visit {
 		v := visitOf(rita(), auditor())
-		v.who.Name, v.targets, v.requests = "axel", nil, nil
+		v.who.Name, v.targets = "axel", nil
 		return v
 	}
 	closes := func() *visit {

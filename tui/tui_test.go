@@ -246,8 +246,12 @@ func auditor() bastion.Role {
 }
 
 func visitOf(who bastion.Identity, roles ...bastion.Role) *visit {
-	return &visit{who: who, roles: roles, now: noon, targets: someTargets(), requests: someRequests(who), tapes: someRecordings(),
+	v := &visit{who: who, roles: roles, now: noon, targets: someTargets(), requests: someRequests(who), tapes: someRecordings(),
 		replay: func(string) (bastion.Replay, error) { return someReplay(), nil }}
+	for i := range v.requests {
+		v.requests[i].Yours = v.requests[i].Yours && v.Has(bastion.Approve)
+	}
+	return v
 }
 
 func someTargets() []bastion.TargetView {

@@ -167,7 +167,10 @@ func preview(ctx context.Context, c *call) error {
 	case errors.As(err, &te):
 		return fmt.Errorf("request %d: %w", id, err)
 	case err != nil:
-		return refusedError{fmt.Errorf("request %d: %w", id, err)}
+		if name := fmt.Sprintf("request %d", id); !strings.HasPrefix(err.Error(), name) {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return refusedError{err}
 	}
 	if c.json {
 		return c.printJSON(p)
