@@ -864,14 +864,12 @@ func (s *Session) finish(ctx context.Context, a *admitted, err error) error {
 	if a.sink != nil {
 		e.Rows, e.Masked = a.sink.rows+a.sink.changed, a.sink.masked
 	}
-	var te *TargetError
-	switch err = clean(err, a.decision.Mask); {
-	case err == nil:
-	case errors.As(err, &te):
+	err = clean(err, a.decision.Mask)
+	if te, ok := errors.AsType[*TargetError](err); ok {
 		told := *te
 		told.Detail = ""
 		e.Error = told.Error()
-	default:
+	} else if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -888,8 +886,8 @@ func (s *Session) finish(ctx context.Context, a *admitted, err error) error {
 
 // clean takes target data out of an error, where any is hidden.
 func clean(err error, rules mask.Rules) error {
-	var te *TargetError
-	if !errors.As(err, &te) || rules.HidesNothing() {
+	te, ok := errors.AsType[*TargetError](err)
+	if !ok || rules.HidesNothing() {
 		return err
 	}
 	c := *te

@@ -127,6 +127,7 @@ func endFrame(b []byte, start int, sum uint32) []byte {
 // damaged, which the error tells, or cut short, of which torn is the length. The
 // sum is the checksum of the session's name.
 func parseFrames(sum uint32, b []byte) (frames []frame, torn int, err error) {
+	frames = make([]frame, 0, len(b)/(4*frameHeader)+1) // about as many as there are
 	for at := 0; at < len(b); {
 		p := b[at:]
 		if len(p) < frameHeader {
@@ -166,10 +167,12 @@ func gather(id string, frames []frame, from place) (b batch, damage error) {
 	var events runReader
 	var record []byte
 	var recordAt time.Duration
-	rest := 0
+	rest, output := 0, 0 // bytes that are still to come
 	for _, f := range frames {
 		if f.body[0] == eventFrame {
 			rest += len(f.body)
+		} else {
+			output += len(f.body)
 		}
 	}
 	for _, f := range frames {
@@ -196,8 +199,9 @@ func gather(id string, frames []frame, from place) (b batch, damage error) {
 				b.records, record = append(b.records, finishRecord(record)), nil
 			}
 			if len(record) == 0 {
-				recordAt = 0
+				record, recordAt = make([]byte, 0, min(output, recordSize)), 0
 			}
+			output -= len(f.body)
 			record, recordAt = appendPiece(record, recordAt, c), c.at
 			b.to.at, b.to.bytes = uint64(c.at), c.total
 		}

@@ -148,9 +148,10 @@ func (s *stream) confirm(e *expected) {
 	if over != nil {
 		s.end(over, nil)
 	}
-	e.theirs.confirm()
-	if e.ends != nil {
-		e.ends.confirm()
+	for _, o := range [...]outcome{e.theirs, e.ends} {
+		if o != nil {
+			o.confirm()
+		}
 	}
 }
 

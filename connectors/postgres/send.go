@@ -269,9 +269,10 @@ func (e *expected) undo() {
 	if e.portal != nil {
 		e.portal.undo()
 	}
-	e.theirs.undo()
-	if e.ends != nil {
-		e.ends.undo()
+	for _, o := range [...]outcome{e.theirs, e.ends} {
+		if o != nil {
+			o.undo()
+		}
 	}
 }
 
@@ -318,7 +319,7 @@ func (s *stream) query(m queryMessage, lanes []*lane) error {
 		s.going(l)
 		s.copiesIn(l)
 	}
-	e := s.due(expected{kind: 'Q', lanes: slices.Clone(lanes), theirs: outcomes{m.statement}, ends: m.portal, refused: m.refused})
+	e := s.due(expected{kind: 'Q', lanes: slices.Clone(lanes), theirs: m.statement, ends: m.portal, refused: m.refused})
 	if s.names.holds("") {
 		e.name = s.names.set("", nil)
 	}
@@ -413,7 +414,7 @@ func (s *stream) parse(m parseMessage, lanes []*lane) error {
 	s.mu.Unlock()
 	b, at := wire.Begin(s.out, 'P')
 	b = wire.String(wire.String(b, m.name), st.text)
-	s.post(wire.End(append(b, m.types...), at), s.due(expected{kind: 'P', lane: l, name: s.names.set(m.name, st), theirs: outcomes{m.theirs}}))
+	s.post(wire.End(append(b, m.types...), at), s.due(expected{kind: 'P', lane: l, name: s.names.set(m.name, st), theirs: m.theirs}))
 	return nil
 }
 
@@ -458,7 +459,7 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	b, at := wire.Begin(s.out, 'B')
 	b = wire.String(wire.String(b, m.portal), m.statement)
 	b = append(b, paramValues(params)...)
-	s.post(wire.End(append(b, m.results...), at), s.due(expected{kind: 'B', lane: l, portal: s.portals.set(m.portal, p), theirs: outcomes{m.theirs}}))
+	s.post(wire.End(append(b, m.results...), at), s.due(expected{kind: 'B', lane: l, portal: s.portals.set(m.portal, p), theirs: m.theirs}))
 	return nil
 }
 
@@ -618,7 +619,7 @@ func (s *stream) execute(m executeMessage, lanes []*lane) error {
 }
 
 func (s *stream) close(m closeMessage) {
-	e := &expected{kind: 'C', theirs: outcomes{m.theirs}}
+	e := &expected{kind: 'C', theirs: m.theirs}
 	if m.kind == 'S' {
 		e.name = s.names.set(m.name, nil)
 	} else {

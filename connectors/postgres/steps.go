@@ -20,7 +20,7 @@ func (s *stream) begin(m beginMessage) error {
 	s.wrapped = m.wrap && s.status == 'I' && s.open == 0
 	wrapped := s.wrapped
 	s.mu.Unlock()
-	s.post(appendClose(s.out, 'S', ""), &expected{kind: 'C', hidden: true, name: s.names.set("", nil), theirs: outcomes{m.theirs}})
+	s.post(appendClose(s.out, 'S', ""), &expected{kind: 'C', hidden: true, name: s.names.set("", nil), theirs: m.theirs})
 	if wrapped {
 		s.run("BEGIN", false)
 	}
@@ -52,7 +52,7 @@ func (s *stream) step(m stepMessage, lanes []*lane) error {
 	s.going(l)
 	s.copiesIn(l)
 	s.post(appendParse(s.out, "", l.text), &expected{kind: 'P', lane: l, hidden: true})
-	s.post(appendBind(s.out, "", ""), &expected{kind: 'B', lane: l, hidden: true, portal: s.portals.set("", nil), theirs: outcomes{m.theirs}})
+	s.post(appendBind(s.out, "", ""), &expected{kind: 'B', lane: l, hidden: true, portal: s.portals.set("", nil), theirs: m.theirs})
 	s.post(appendDescribe(s.out, 'P', ""), &expected{kind: 'D', lane: l})
 	s.post(appendExecute(s.out, ""), &expected{kind: 'E', lane: l})
 	return nil

@@ -148,7 +148,7 @@ type expected struct {
 	// What it changes, if it is answered as it should.
 	name   *change[*statement]
 	portal *change[*portal]
-	theirs outcomes
+	theirs outcome
 	begun  bool    // of a query: a statement has begun, so that the unnamed portal is gone
 	ends   outcome // of a query: what that means for the client half
 	// refused is called when a message fails that stands for one that was refused.
