@@ -74,6 +74,62 @@ func TestMissingValues(t *testing.T) {
 	}
 }
 
+// TestSettingsDecide: what a setting decides in a view, a function or a policy, the
+// session decides, which may set it. And what code put into a setting shows in no view.
+func TestSettingsDecide(t *testing.T) {
+	t.Parallel()
+	const database = "settings_decide"
+	execute(t, admin(t, database, true), `
+		CREATE TABLE people (id int PRIMARY KEY, name text, mail text, team text);
+		INSERT INTO people VALUES (1, 'Ann', 'zqxcanary@example.com', 'red');
+		CREATE VIEW mine AS SELECT id, name FROM people WHERE mail = current_setting('app.mail', true);
+		CREATE VIEW ours AS SELECT m.name FROM mine m JOIN people p USING (id);
+		CREATE VIEW theirs AS SELECT id, name FROM people WHERE team = current_setting('app.team', true);
+		CREATE VIEW fixed AS SELECT id, name FROM people WHERE mail LIKE 'zqx%' AND current_setting('row_security') = 'on';
+		CREATE VIEW zone AS SELECT name, setting FROM pg_settings WHERE name = 'TimeZone';
+		CREATE FUNCTION said() RETURNS text STABLE LANGUAGE sql AS $$ SELECT current_setting('app.mail', true) $$;
+		CREATE FUNCTION me() RETURNS text STABLE LANGUAGE sql AS $$ SELECT name FROM public.people WHERE mail = public.said() $$;
+		CREATE FUNCTION setting() RETURNS text STABLE LANGUAGE sql AS $$ SELECT setting FROM pg_catalog.pg_settings WHERE name = 'TimeZone' $$;
+		CREATE TABLE rows (id int PRIMARY KEY, mail text, team text); INSERT INTO rows SELECT id, mail, team FROM people;
+		ALTER TABLE rows ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON rows USING (mail = said());
+		CREATE VIEW through AS SELECT id FROM rows;
+		CREATE TABLE teams (id int PRIMARY KEY, mail text, team text); INSERT INTO teams SELECT id, mail, team FROM people;
+		ALTER TABLE teams ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON teams USING (team = current_setting('app.team', true));
+		GRANT ALL ON ALL TABLES IN SCHEMA public TO shop_app`)
+	setup := connectortest.Setup{Connector: postgres.Connector{}, Target: target(database), Secret: bastion.NewSecret(server.App().User, server.App().Password),
+		Labels: []mask.Label{{Pattern: "public.*.mail", Kind: mask.Redact}}}
+	s := connectortest.Start(t, setup)
+	for _, x := range []struct {
+		text string
+		runs bool
+	}{
+		{"SET app.mail = 'zqxcanary@example.com'", true}, {"SET app.team = 'red'", true},
+		{"SELECT name FROM mine", false}, {"SELECT count(*) FROM ours", false}, {"SELECT me()", false},
+		{"SELECT id FROM rows", false}, {"SELECT FROM through", false}, {"DELETE FROM rows WHERE id = 7", false},
+		{"SELECT name FROM theirs", true}, {"SELECT id FROM teams", true}, {"SELECT name FROM fixed", true}, {"SELECT said()", true},
+		{"INSERT INTO teams VALUES (2, 'x', 'red')", true}, {"SELECT setting FROM zone", true},
+	} {
+		if r, err := s.Do(t.Context(), x.text); (err == nil) != x.runs || x.runs && strings.HasPrefix(x.text, "SELECT name") && len(r.Rows) != 1 {
+			t.Errorf("%s: %v %v", x.text, r.Rows, err)
+		}
+	}
+	setup.Trust = true
+	s = connectortest.Start(t, setup)
+	for _, text := range []string{"SELECT setting FROM zone", "SELECT setting()"} {
+		if r, err := s.Do(t.Context(), text); err != nil || strings.Contains(fmt.Sprint(r.Rows), mask.Redacted) {
+			t.Errorf("%s, before code: %v %v", text, r.Rows, err)
+		}
+	}
+	if _, err := s.Do(t.Context(), "DO $$ BEGIN PERFORM set_config('timezone', '<' || substr(mail, 1, 9) || '>5', false) FROM people; END $$"); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"SELECT setting FROM zone", "SELECT setting()", "TABLE zone"} {
+		if r, err := s.Do(t.Context(), text); strings.Contains(fmt.Sprint(r.Rows, err), "zqx") {
+			t.Errorf("%s, after code: %v %v", text, r.Rows, err)
+		}
+	}
+}
+
 // TestExistingConstraintsAreNoOracle: whether a constraint holds tells of what it looks
 // at. Two databases that differ in hidden values alone cannot be told apart by writing to
 // columns that are clean, and what tells nothing runs.

@@ -94,7 +94,7 @@ const (
 	functionsQuery = `SELECT n.nspname, p.proname, pg_get_function_identity_arguments(p.oid), ` + transparent + `,
 		p.pronargdefaults, p.provariadic <> 0,
 		(SELECT json_agg(format_type(u.t, NULL) ORDER BY u.i) FROM unnest(p.proargtypes) WITH ORDINALITY u (t, i)),
-		json_build_object('returns', p.prorettype::bigint, 'names', p.proargnames, 'modes', p.proargmodes::text[]),
+		json_build_object('returns', p.prorettype::bigint, 'settings', p.prosrc ~* 'current_setting|pg_settings|\mshow\M', 'names', p.proargnames, 'modes', p.proargmodes::text[]),
 		CASE WHEN p.prolang = 14 AND p.prokind = 'f' AND length(p.prosrc) <= %[2]d THEN json_build_object(
 			'text', p.prosrc, 'standard', %[1]s, 'config', p.proconfig, 'definer', p.prosecdef,
 			'set', p.proretset, 'void', p.prorettype = 2278, 'types', p.proargtypes::bigint[],
@@ -385,9 +385,10 @@ func (l *loader) expression(v [][]byte) error {
 
 // signature is what functionsQuery tells of every function's arguments and result.
 type signature struct {
-	Returns uint32   `json:"returns"`
-	Names   []string `json:"names"`
-	Modes   []string `json:"modes"` // none if all are plain arguments
+	Returns  uint32   `json:"returns"`
+	Names    []string `json:"names"`
+	Modes    []string `json:"modes"` // none if all are plain arguments
+	Settings bool     `json:"settings"`
 }
 
 // body is what functionsQuery tells of a function in LANGUAGE sql.
@@ -418,7 +419,7 @@ func (l *loader) function(v [][]byte) error {
 	}
 	f := catalog.Function{Schema: l.text(v[0]), Name: l.text(v[1]), Arguments: string(v[2]), Transparent: string(v[3]) == "t",
 		Types: types, Optional: int(optional), Variadic: string(v[5]) == "t", Returns: s.Returns,
-		Volatile: string(v[9]) != "f", Language: l.text(v[10])}
+		Volatile: string(v[9]) != "f", Language: l.text(v[10]), Settings: s.Settings}
 	parameters, columns, ok := s.split(len(types))
 	f.Columns = columns
 	if v[8] != nil && ok {

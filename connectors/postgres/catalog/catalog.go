@@ -116,6 +116,8 @@ type Function struct {
 	// Volatile says that the function is declared so, or is an aggregate of functions
 	// that are: it may write.
 	Volatile bool
+	// Settings says that the text of the function seems to look at a setting.
+	Settings bool
 	// Language is the name of the language it is written in.
 	Language string
 	// Columns are the names of the columns of its result, if the function names them.

@@ -48,7 +48,7 @@ func (a *analysis) constrained(e *entry, names []string) {
 			}
 			a.checks(k.ReferencedBy, true)
 			for _, x := range rel.Checks {
-				if all := a.columnsOf(rel, x); len(all.columns) > 1 && slices.Contains(all.columns, k.Sources[0]) {
+				if all := a.columnsOf(rel, x).flow; len(all.columns) > 1 && slices.Contains(all.columns, k.Sources[0]) {
 					a.checks(all.columns, false)
 				}
 			}
@@ -62,32 +62,41 @@ type checkOf struct {
 	expression string
 }
 
+// check is what flows into such an expression, and what decides in it: see analysis.
+type check struct {
+	flow     flow
+	filters  flow
+	settable bool
+}
+
 // columnsOf is what flows into an expression of the catalog about a table's rows.
-func (a *analysis) columnsOf(rel *catalog.Relation, expression string) flow {
+func (a *analysis) columnsOf(rel *catalog.Relation, expression string) check {
 	r := a.reader
 	k := checkOf{rel, expression}
 	r.mu.Lock()
-	f, ok := r.checked[k]
+	c, ok := r.checked[k]
 	r.mu.Unlock()
 	if ok {
-		return f
-	}
-	list := expressions(expression)
-	if len(list) != 1 {
-		return flow{}
+		return c
 	}
 	fields := make([]field, len(rel.Columns))
 	for i := range rel.Columns {
 		fields[i] = field{name: rel.Columns[i].Name, flow: flow{columns: rel.Columns[i].Sources[:1]}}
 	}
+	for i := range fields { // what cannot be read may look at all
+		c.filters = c.filters.with(fields[i].flow)
+	}
+	c.settable = true
 	en := &entry{schema: rel.Schema, alias: rel.Name, fields: fields, named: true}
 	sub := a.inside()
-	sub.guard(func() {
-		f = sub.expr(list[0], &scope{items: []item{{entries: []*entry{en}, fields: fields}}})
-	})
+	if list := expressions(expression); len(list) == 1 && sub.guard(func() {
+		c.flow = sub.expr(list[0], &scope{items: []item{{entries: []*entry{en}, fields: fields}}})
+	}) {
+		c.filters, c.settable = sub.filters.with(c.flow), sub.settable
+	}
 	a.steps = sub.steps
 	r.mu.Lock()
-	r.checked[k] = f
+	r.checked[k] = c
 	r.mu.Unlock()
-	return f
+	return c
 }

@@ -353,6 +353,7 @@ func (a *analysis) opaque(fn *catalog.Function, args flow) flow {
 	signature := fn.Signature()
 	a.action(Function, fullName(fn.Schema, fn.Name))
 	a.runs()
+	a.settable = a.settable || fn.Settings
 	a.probeBy(args, signature)
 	if mayDo(fn) && !a.inView {
 		a.oneProbe(bastion.Probe{Column: unreadable, By: signature})
@@ -641,6 +642,9 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 	if builtin {
 		switch last {
 		case "current_setting":
+			if name, ok := a.firstText(c.Args); !ok || !choices[name] {
+				a.settable = true
+			}
 			if name, ok := a.firstText(c.Args); ok && a.shows(name) {
 				return flow{}, nil, false
 			}

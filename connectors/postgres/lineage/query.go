@@ -557,8 +557,16 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 			}
 		}
 	}
+	if rel != nil && verb != "" && verb != Insert && verb != CopyIn {
+		for _, p := range rel.Policies {
+			if c := a.columnsOf(rel, p); c.settable {
+				a.decides(c.filters, true)
+			}
+		}
+	}
 	if catalog.System(schema) {
 		a.system = true
+		a.settable = a.settable || full == "pg_catalog.pg_settings"
 		if rel == nil {
 			e.loose = true
 			return e
@@ -602,6 +610,7 @@ func (a *analysis) through(rel *catalog.Relation, verb bastion.Verb) {
 	}
 	a.effects, a.unsettles = a.effects || w.effects, a.unsettles || w.unsettles
 	a.folded = a.folded.with(w.folded)
+	a.decides(w.filters, w.settable)
 	if verb != Select {
 		for _, r := range w.reads {
 			a.action(verb, r)
@@ -615,7 +624,8 @@ func (a *analysis) columns(rel *catalog.Relation) []field {
 	a.spend(len(rel.Columns))
 	r := a.reader
 	r.mu.Lock()
-	fields, ok := r.fields[rel]
+	k := viewOf{rel, a.session.Ran && rel.Kind == catalog.View}
+	fields, ok := r.fields[k]
 	r.mu.Unlock()
 	if ok {
 		return fields
@@ -651,7 +661,7 @@ func (a *analysis) columns(rel *catalog.Relation) []field {
 	}
 	if whole {
 		r.mu.Lock()
-		r.fields[rel] = fields
+		r.fields[k] = fields
 		r.mu.Unlock()
 	}
 	return fields
@@ -701,7 +711,8 @@ func (a *analysis) guard(f func()) (ok bool) {
 // view returns what a view's definition says, read once.
 func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 	r.mu.Lock()
-	w := r.views[rel]
+	k := viewOf{rel, a.session.Ran}
+	w := r.views[k]
 	r.mu.Unlock()
 	if w != nil {
 		return w
@@ -716,10 +727,12 @@ func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 	tree, err := pg.Parse(rel.Definition)
 	if err == nil && len(tree.Stmts) == 1 && tree.Stmts[0].Stmt.GetSelectStmt() != nil {
 		sub := a.inside()
+		sub.session.Ran = a.session.Ran
 		sub.views = append(slices.Clip(a.views), rel)
 		var out answer
 		if sub.guard(func() { out = sub.query(tree.Stmts[0].Stmt, nil) }) && unseen(tree.Stmts[0].Stmt, sub.seen) == "" && out.known {
 			w.fields, w.effects, w.unsettles, w.reads, w.under, w.folded = out.fields, sub.effects, sub.unsettles, sub.reads, sub.under, sub.folded
+			w.filters, w.settable = sub.filters, sub.settable
 			for _, x := range sub.order {
 				if x.Verb != Select && x.Verb != Catalog {
 					w.calls = append(w.calls, x)
@@ -735,7 +748,7 @@ func (r *Reader) view(rel *catalog.Relation, a *analysis) *view {
 	}
 	w.whole = true
 	r.mu.Lock()
-	r.views[rel] = w
+	r.views[k] = w
 	r.mu.Unlock()
 	return w
 }

@@ -131,16 +131,25 @@ type Reader struct {
 	cache   cache
 
 	mu      sync.Mutex // guards the rest, which is bounded by the catalog
-	views   map[*catalog.Relation]*view
+	views   map[viewOf]*view
 	bodies  map[*catalog.Body]*body
 	quiet   map[*catalog.Relation]bool
 	exprs   map[string]effect
-	fields  map[*catalog.Relation][]field
-	checked map[checkOf]flow
+	fields  map[viewOf][]field
+	checked map[checkOf]check
+}
+
+// viewOf is a relation as one sees it who may have run code that puts values into
+// settings, or may not: see [Session].Ran.
+type viewOf struct {
+	rel *catalog.Relation
+	ran bool
 }
 
 // view is what a view's definition says.
 type view struct {
+	filters   flow // see analysis
+	settable  bool
 	fields    []field
 	calls     []bastion.Action // functions that reading the view calls
 	reads     []string         // relations in it, as schema.name
@@ -154,8 +163,8 @@ type view struct {
 // NewReader makes a reader. Without a catalog, names are taken as the text tells
 // them, which is fit for explanation only.
 func NewReader(c Names) *Reader {
-	return &Reader{catalog: c, views: map[*catalog.Relation]*view{}, bodies: map[*catalog.Body]*body{},
-		quiet: map[*catalog.Relation]bool{}, exprs: map[string]effect{}, fields: map[*catalog.Relation][]field{}, checked: map[checkOf]flow{}}
+	return &Reader{catalog: c, views: map[viewOf]*view{}, bodies: map[*catalog.Body]*body{},
+		quiet: map[*catalog.Relation]bool{}, exprs: map[string]effect{}, fields: map[viewOf][]field{}, checked: map[checkOf]check{}}
 }
 
 // Read reads one statement. What it returns is shared: it must not be changed.
@@ -221,17 +230,21 @@ type analysis struct {
 	// executes and fetches name what the statement runs that was read before.
 	executes, fetches string
 
-	seen     map[any]bool // nodes that were understood
-	actions  map[bastion.Action]bool
-	order    []bastion.Action
-	probes   []bastion.Probe
-	writes   []string // columns
-	made     []string // see Reading.Made
-	effects  bool
-	system   bool
-	unknown  bool
-	absent   string // a column that no table in sight has
-	fails    *bastion.ParseError
+	seen    map[any]bool // nodes that were understood
+	actions map[bastion.Action]bool
+	order   []bastion.Action
+	probes  []bastion.Probe
+	writes  []string // columns
+	made    []string // see Reading.Made
+	effects bool
+	system  bool
+	unknown bool
+	absent  string // a column that no table in sight has
+	fails   *bastion.ParseError
+	// filters is what decides in a view or a function, which is its author's choice, unless
+	// it is settable: then it looks at a setting, which is the session's.
+	filters  flow
+	settable bool
 	volatile bool // depends on more than text, catalog and settings
 	valued   bool // depends on the value of a constant
 	inView   bool // a view's definition: whoever reads it did not choose its filters
@@ -390,6 +403,7 @@ const unreadable = "?"
 // probe notes that columns are used other than by showing them.
 func (a *analysis) probe(f flow, equality bool) {
 	if a.inView || a.calling && !f.argument {
+		a.filters = a.filters.with(f)
 		return
 	}
 	for _, c := range f.columns {
@@ -406,6 +420,7 @@ func (a *analysis) probe(f flow, equality bool) {
 // probeBy notes that columns are arguments of a function that cannot be looked into.
 func (a *analysis) probeBy(f flow, function string) {
 	if a.inView || a.calling && !f.argument {
+		a.filters = a.filters.with(f)
 		return
 	}
 	for _, c := range f.columns {
@@ -414,6 +429,19 @@ func (a *analysis) probeBy(f flow, function string) {
 	if f.hidden || len(f.by) > 0 {
 		a.oneProbe(bastion.Probe{Column: unreadable, By: function})
 	}
+}
+
+// decides takes over what decides in a view or a function, or in a table's policy.
+func (a *analysis) decides(f flow, settable bool) {
+	a.settable = a.settable || settable
+	switch {
+	case a.inView || a.calling:
+	case !settable:
+		return
+	case !a.session.Ran: // else a setting's own value may be a hidden one
+		f = flow{columns: f.columns}
+	}
+	a.probe(f, false)
 }
 
 func (a *analysis) oneProbe(p bastion.Probe) {

@@ -99,6 +99,7 @@ func (a *analysis) look(fn *catalog.Function, given arguments, args flow) (out a
 	}
 	sub := &analysis{reader: a.reader, seen: map[any]bool{}, actions: map[bastion.Action]bool{}, inView: a.inView, views: a.views,
 		depth: a.depth, steps: a.steps, routines: append(slices.Clip(a.routines), b), calling: true, runtime: a.runtime}
+	sub.session.Ran = a.session.Ran
 	defer func() { a.steps = sub.steps }()
 	for _, x := range b.Checks {
 		if e := sub.check(x); e.effects || e.unsettles {
@@ -162,6 +163,7 @@ func (a *analysis) look(fn *catalog.Function, given arguments, args flow) (out a
 	for _, p := range sub.probes {
 		a.oneProbe(p)
 	}
+	a.decides(sub.filters, sub.settable)
 	for _, w := range sub.writes {
 		a.write(w)
 	}
