@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sallyport/sallyport/bastion/demo"
+	"github.com/sallyport/sallyport/testdata/policies"
 )
 
 // Where the recording cannot be written, the session ends with a sentence, and
@@ -221,5 +225,24 @@ func TestCommandLine(t *testing.T) {
 	var out bytes.Buffer
 	if code := run(t.Context(), []string{"check", "--config", broken}, nil, &out, &out); code != 1 || !regexp.MustCompile(`config\.yaml:\d+:\d+: .*bindnig.*binding`).MatchString(out.String()) {
 		t.Errorf("a misspelt field: exit %d, %s", code, out.String())
+	}
+}
+
+// A policy that cannot be read keeps the bastion from starting, and says where it is
+// wrong.
+func TestNoStartWithABrokenPolicy(t *testing.T) {
+	dir := policyDir(t, strings.Replace(string(policies.Demo), "duties: [approve]", "duties: [aprove]", 1))
+	w, err := demo.Start(t.Context(), demo.Options{Dir: dir, Listen: "127.0.0.1:0", Provider: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := open(w.Config, slog.New(slog.NewTextHandler(testLog{t}, nil)))
+	if s != nil || err == nil || !strings.Contains(err.Error(), "policy.yaml:9:") || !strings.Contains(err.Error(), `"approve"`) {
+		t.Errorf("it starts, or says %v", err)
 	}
 }

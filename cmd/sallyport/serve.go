@@ -99,9 +99,10 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 	if s.db, err = store.Open(s.config.State); err != nil {
 		return nil, err
 	}
+	db := s.db
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.db.Close())
+			err = errors.Join(err, db.Close())
 		}
 	}()
 	if s.archive, err = recordings.New(recordings.Config{
@@ -172,7 +173,7 @@ func (s *server) start(ctx context.Context, v sshd.Visitor) (*bastion.Session, e
 	c := bastion.Config{
 		ID: id, Identity: v.Identity, Origin: v.Origin, Go: s.front.Go, Term: v.Term, Window: v.Window,
 		Targets: targets(s.config), Connectors: votes.connectors(s.connectors), Policy: s.policy, Approvals: votes,
-		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Outbox: s.notes, Now: time.Now,
+		Identities: s.keeper.ForKey(v.Origin.Key), Secrets: s.vault, Recorder: rec, Archive: s.archive, Accounts: s.keeper, Outbox: s.notes, Now: time.Now,
 	}
 	if v.Forward != nil {
 		c.Native = v.Channel
