@@ -47,15 +47,10 @@ type Delivery struct {
 // outbox is the outbox, for those who look after the bastion: the duty to audit or to
 // administer. Its letters say who does what, and who did not hear of it.
 func (s *Session) outbox(ctx context.Context) (Outbox, error) {
-	who, err := s.current(ctx)
-	if err != nil {
+	if _, err := s.caretaker(ctx, "notifications are looked after", Audit, Administer); err != nil {
 		return nil, err
 	}
-	roles := s.c.Policy.Roles(who)
-	switch {
-	case !has(roles, Audit) && !has(roles, Administer):
-		return nil, &DeniedError{Reason: "notifications are looked after by those with the duty to audit or to administer"}
-	case s.c.Outbox == nil:
+	if s.c.Outbox == nil {
 		return nil, ErrNotFound
 	}
 	return s.c.Outbox, nil

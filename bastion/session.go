@@ -47,6 +47,8 @@ type Config struct {
 	// SignIn proves the person at the provider again. It may be nil: then nobody
 	// can be asked to, as with a service.
 	SignIn func(ctx context.Context, show func(SignInPrompt) error) (Identity, error)
+	// Accounts is where people and their keys are; nil if nobody can see to them.
+	Accounts Accounts
 	// Outbox is where notifications are; nil if there are none.
 	Outbox Outbox
 	// Act keeps, until the next sign-in, in which one of several roles a person acts.

@@ -23,7 +23,7 @@ const (
 	Misbehaved  Reason = "misbehaved"  // an answer that no OpenID provider should give
 	BadToken    Reason = "token"       // a token that does not prove who signed in
 	Taken       Reason = "taken"       // the key belongs to another identity
-	Revoked     Reason = "revoked"     // the person's access was taken away
+	Locked      Reason = "locked"      // the person is locked out
 	Ended       Reason = "ended"       // the client left, or the prompt could not be shown
 	Failed      Reason = "failed"      // the binding could not be kept
 )

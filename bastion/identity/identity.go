@@ -42,8 +42,8 @@ const Issuer = "sallyport"
 var (
 	// ErrUnknown says that no binding exists for the key.
 	ErrUnknown = errors.New("this key is not signed in; connect again to sign in")
-	// ErrRevoked says that the person's access was taken away.
-	ErrRevoked = errors.New("your access to this bastion was revoked; ask whoever runs it")
+	// ErrLocked says that the person's access was taken away.
+	ErrLocked = errors.New("you are locked out of this bastion; ask whoever runs it")
 )
 
 // Config is what a [Keeper] is made of.
@@ -206,8 +206,8 @@ func (k *Keeper) lookup(tx store.Tx, fingerprint string) (bastion.Identity, erro
 	if p == nil {
 		return bastion.Identity{}, errors.New("internal error: a key is bound to nobody")
 	}
-	if !p.Revoked.IsZero() {
-		return bastion.Identity{}, ErrRevoked
+	if !p.Locked.IsZero() {
+		return bastion.Identity{}, ErrLocked
 	}
 	who := p.identity()
 	who.SignedIn, who.Expires, who.Acting = b.SignedIn, k.ends(b), slices.Clone(p.Acting)
@@ -338,13 +338,13 @@ func (f *forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Ide
 		return bastion.Identity{}, err
 	}
 	if !now.Equal(who) {
-		return bastion.Identity{}, fmt.Errorf("your key is now somebody else's: %w", ErrRevoked)
+		return bastion.Identity{}, fmt.Errorf("your key is now somebody else's: %w", ErrLocked)
 	}
 	return now, nil
 }
 
 // Known returns an identity by its ID, with what its provider said last. It
-// is not told of one that was revoked, whose sign-in the provider has ended, that a
+// is not told of one that was locked out, whose sign-in the provider has ended, that a
 // former provider vouched for, or that the configuration no longer names. Expires is zero: no key is concerned.
 func (k *Keeper) Known(id string) (bastion.Identity, bool) {
 	var who bastion.Identity
@@ -367,7 +367,7 @@ func (k *Keeper) Known(id string) (bastion.Identity, bool) {
 }
 
 func (k *Keeper) counts(p *person) bool {
-	return p != nil && p.Issuer == k.c.Provider.Issuer && p.Revoked.IsZero() && p.Ended.IsZero()
+	return p != nil && p.Issuer == k.c.Provider.Issuer && p.Locked.IsZero() && p.Ended.IsZero()
 }
 
 // People lists the people that Known knows, ordered by ID; nobody if the store
@@ -388,22 +388,36 @@ func (k *Keeper) People() []bastion.Identity {
 	return people
 }
 
-// Key is a key that is or was bound.
-type Key struct {
-	Fingerprint string         `json:"fingerprint"`
-	Bound       time.Time      `json:"bound"`     // first sign-in with it
-	SignedIn    time.Time      `json:"signed_in"` // last proof at the provider
-	Expires     time.Time      `json:"expires"`
-	From        bastion.Origin `json:"from"` // where the last sign-in came from
+// Accounts lists everybody who has signed in at the provider of now, also who may not
+// come in any more, by name.
+func (k *Keeper) Accounts() ([]bastion.Account, error) {
+	var all []bastion.Account
+	err := k.c.DB.View(func(tx store.Tx) error {
+		all = nil
+		return eachPerson(tx, func(p *person) {
+			if p.Issuer == k.c.Provider.Issuer {
+				all = append(all, bastion.Account{Identity: p.identity(), Confirmed: p.Confirmed, Ended: p.Ended, Locked: p.Locked})
+			}
+		})
+	})
+	for i := range all {
+		if s, err := k.standing(all[i].Identity.ID()); err == nil && s != nil {
+			s.mu.Lock()
+			all[i].Confirmed = s.confirmed
+			s.mu.Unlock()
+		}
+	}
+	slices.SortFunc(all, func(a, b bastion.Account) int { return strings.Compare(a.Identity.Name, b.Identity.Name) })
+	return all, err
 }
 
 // Keys lists a person's keys, also those whose binding has ended.
-func (k *Keeper) Keys(id string) ([]Key, error) {
-	var keys []Key
+func (k *Keeper) Keys(id string) ([]bastion.Key, error) {
+	var keys []bastion.Key
 	err := k.c.DB.View(func(tx store.Tx) error {
 		keys = nil
 		return eachBinding(tx, id, func(f string, b *binding) error {
-			keys = append(keys, Key{f, b.Bound, b.SignedIn, k.ends(b), b.Origin})
+			keys = append(keys, bastion.Key{Fingerprint: f, Bound: b.Bound, SignedIn: b.SignedIn, Expires: k.ends(b), From: b.Origin})
 			return nil
 		})
 	})
@@ -428,15 +442,16 @@ func (k *Keeper) Unbind(by bastion.Identity, fingerprint string) error {
 	})
 }
 
-// Revoke takes a person's access away and ends the bindings of all their keys.
-func (k *Keeper) Revoke(by bastion.Identity, id string) error {
+// Lock takes a person's access away and ends the bindings of all their keys. by is who
+// does it, which the caller has checked.
+func (k *Keeper) Lock(by bastion.Identity, id, reason string) error {
 	return k.update(func(tx store.Tx) error {
 		p, err := k.personNamed(tx, id)
 		if err != nil {
 			return err
 		}
 		now := k.c.Now()
-		p.Revoked = now
+		p.Locked = now
 		if err := errors.Join(writePerson(tx, p), writeRefresh(tx, id, refresh{})); err != nil {
 			return err
 		}
@@ -455,7 +470,7 @@ func (k *Keeper) Revoke(by bastion.Identity, id string) error {
 				return err
 			}
 		}
-		return k.append(tx, by, bastion.EventRevoke, "access of "+p.Name+" ("+id+")")
+		return k.c.Append(tx, bastion.Event{At: now, Kind: bastion.EventRevoke, Who: by.ID(), Name: by.Name, Text: "access of " + p.Name + " (" + id + ")", Reason: reason})
 	})
 }
 
@@ -473,7 +488,7 @@ func (k *Keeper) Act(ctx context.Context, who bastion.Identity, from bastion.Ori
 		case err != nil:
 			return err
 		case !k.counts(p):
-			return ErrRevoked
+			return ErrLocked
 		case !slices.Equal(p.Acting, who.Acting):
 			return errors.New("you chose in another session just now; look again")
 		}
@@ -490,14 +505,14 @@ func (k *Keeper) Act(ctx context.Context, who bastion.Identity, from bastion.Ori
 	return who, nil
 }
 
-// Restore undoes Revoke. The person's keys stay ended until they sign in again.
-func (k *Keeper) Restore(by bastion.Identity, id string) error {
+// Unlock undoes Lock. The person's keys stay ended until they sign in again.
+func (k *Keeper) Unlock(by bastion.Identity, id string) error {
 	return k.update(func(tx store.Tx) error {
 		p, err := k.personNamed(tx, id)
 		if err != nil {
 			return err
 		}
-		p.Revoked = time.Time{}
+		p.Locked = time.Time{}
 		if err := writePerson(tx, p); err != nil {
 			return err
 		}
@@ -564,7 +579,7 @@ type person struct {
 	// sign-in.
 	Confirmed time.Time `json:"confirmed,omitzero"`
 	Ended     time.Time `json:"ended,omitzero"`
-	Revoked   time.Time `json:"revoked,omitzero"`
+	Locked    time.Time `json:"revoked,omitzero"` // when somebody locked the person out
 	// Acting is the roles that they chose to act in after that sign-in.
 	Acting []string `json:"acting,omitempty"`
 }

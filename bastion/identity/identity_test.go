@@ -299,10 +299,10 @@ func TestKeyHasOneIdentity(t *testing.T) {
 	if who, err := h.Lookup(key); err != nil || !who.Equal(alice) {
 		t.Errorf("the key is now %+v, %v", who, err)
 	}
-	if err := h.Revoke(alice, alice.ID()); err != nil { // ends the binding
+	if err := h.Lock(alice, alice.ID(), "left"); err != nil { // ends the binding
 		t.Fatal(err)
 	}
-	if err := h.Restore(alice, alice.ID()); err != nil {
+	if err := h.Unlock(alice, alice.ID()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Lookup(key); !errors.Is(err, bastion.ErrExpired) {
@@ -334,7 +334,7 @@ func TestKeyHasOneIdentity(t *testing.T) {
 		t.Fatalf("after unbinding: %+v, %v", rita, err)
 	}
 	// A session of alice's that this key opened does not become rita's.
-	if _, err := h.ForKey(key).Current(t.Context(), alice); !errors.Is(err, identity.ErrRevoked) {
+	if _, err := h.ForKey(key).Current(t.Context(), alice); !errors.Is(err, identity.ErrLocked) {
 		t.Errorf("alice's session goes on: %v", err)
 	}
 	if keys, err := h.Keys(alice.ID()); err != nil || len(keys) != 1 || keys[0].Fingerprint != other {
@@ -382,7 +382,7 @@ func TestKeyHasOneIdentityAtOnce(t *testing.T) {
 	}
 }
 
-func TestRevokedPerson(t *testing.T) {
+func TestLockedPerson(t *testing.T) {
 	p, at := realProvider(t, idp.Options{})
 	h := newHouse(t, at)
 	key := ssh.FingerprintSHA256(newKey(t))
@@ -391,26 +391,26 @@ func TestRevokedPerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	axel := bastion.Identity{Issuer: "i", Subject: "axel", Name: "axel"}
-	if err := h.Revoke(axel, alice.ID()); err != nil {
+	if err := h.Lock(axel, alice.ID(), "left"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Lookup(key); !errors.Is(err, identity.ErrRevoked) || errors.Is(err, bastion.ErrExpired) {
+	if _, err := h.Lookup(key); !errors.Is(err, identity.ErrLocked) || errors.Is(err, bastion.ErrExpired) {
 		t.Errorf("known key: %v", err)
 	}
-	if _, err := h.ForKey(key).Current(t.Context(), alice); !errors.Is(err, identity.ErrRevoked) {
+	if _, err := h.ForKey(key).Current(t.Context(), alice); !errors.Is(err, identity.ErrLocked) {
 		t.Errorf("live session: %v", err)
 	}
 	if _, ok := h.Known(alice.ID()); ok || len(h.People()) != 0 {
-		t.Error("a revoked person is still known")
+		t.Error("a person who is locked out is still known")
 	}
 	_, err = h.SignIn(t.Context(), from(key), func(bastion.SignInPrompt) error {
-		t.Error("a revoked person was asked to sign in")
+		t.Error("a person who is locked out was asked to sign in")
 		return nil
 	})
-	wantReason(t, err, identity.Revoked)
+	wantReason(t, err, identity.Locked)
 	_, err = h.signIn(h.Keeper, p, ssh.FingerprintSHA256(newKey(t)), "alice", true)
-	wantReason(t, err, identity.Revoked)
-	if err := h.Revoke(axel, "nobody#1"); !errors.Is(err, bastion.ErrNotFound) {
+	wantReason(t, err, identity.Locked)
+	if err := h.Lock(axel, "nobody#1", "left"); !errors.Is(err, bastion.ErrNotFound) {
 		t.Errorf("revoking nobody: %v", err)
 	}
 	if k := h.kinds(); !slices.Equal(k, []bastion.EventKind{bastion.EventSignIn, bastion.EventRevoke}) {
@@ -796,10 +796,10 @@ func TestActing(t *testing.T) {
 	if _, err := h.Act(t.Context(), bastion.Identity{Issuer: "https://elsewhere.example", Subject: "x"}, from(two), "auditor"); err == nil {
 		t.Error("a stranger chose")
 	}
-	if err := h.Revoke(before, before.ID()); err != nil {
+	if err := h.Lock(before, before.ID(), "left"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Act(t.Context(), before, from(one), "auditor"); !errors.Is(err, identity.ErrRevoked) {
+	if _, err := h.Act(t.Context(), before, from(one), "auditor"); !errors.Is(err, identity.ErrLocked) {
 		t.Errorf("who may not come in: %v", err)
 	}
 	if got := h.kinds(); !slices.Equal(got, []bastion.EventKind{bastion.EventSignIn, bastion.EventSignIn, bastion.EventAct, bastion.EventAct, bastion.EventSignIn, bastion.EventRevoke}) {

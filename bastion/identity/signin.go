@@ -33,8 +33,8 @@ func (k *Keeper) SignIn(ctx context.Context, from bastion.Origin, show func(bast
 	if _, ok := k.byKey[from.Key]; ok || from.Key == "" {
 		return bastion.Identity{}, fault(Taken, nil, "this key is not a person's; it cannot sign in")
 	}
-	if _, err := k.Lookup(from.Key); errors.Is(err, ErrRevoked) {
-		return bastion.Identity{}, fault(Revoked, err, "%s", ErrRevoked)
+	if _, err := k.Lookup(from.Key); errors.Is(err, ErrLocked) {
+		return bastion.Identity{}, fault(Locked, err, "%s", ErrLocked)
 	}
 	d, err := k.discover(ctx)
 	if err != nil {
@@ -252,8 +252,8 @@ func (k *Keeper) bind(p *person, token refresh, from bastion.Origin) (bastion.Id
 		if err != nil {
 			return err
 		}
-		if before != nil && !before.Revoked.IsZero() {
-			return fault(Revoked, nil, "%s", ErrRevoked)
+		if before != nil && !before.Locked.IsZero() {
+			return fault(Locked, nil, "%s", ErrLocked)
 		}
 		old, err := readBinding(tx, from.Key)
 		if err != nil {

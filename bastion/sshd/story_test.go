@@ -211,10 +211,10 @@ func TestFirstVisit(t *testing.T) {
 
 	// Her access is taken away.
 	clock.advance(-12 * time.Hour)
-	if err := keeper.Revoke(bastion.Identity{}, mustLookup(t, keeper, key).ID()); err != nil {
+	if err := keeper.Lock(bastion.Identity{}, mustLookup(t, keeper, key).ID(), "left"); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, code := result(t, d.openSSH(t, path, "localhost", "whoami")); code != 255 || !strings.Contains(errs, "your access to this bastion was revoked") {
+	if _, errs, code := result(t, d.openSSH(t, path, "localhost", "whoami")); code != 255 || !strings.Contains(errs, "you are locked out of this bastion") {
 		t.Errorf("revoked: code %d: %s", code, errs)
 	}
 
@@ -246,7 +246,7 @@ func TestAnothersKey(t *testing.T) {
 	visit("alice", "hello alice")
 	alice := mustLookup(t, keeper, key)
 	// Her binding ends before its time.
-	if err := errors.Join(keeper.Revoke(alice, alice.ID()), keeper.Restore(alice, alice.ID())); err != nil {
+	if err := errors.Join(keeper.Lock(alice, alice.ID(), "left"), keeper.Unlock(alice, alice.ID())); err != nil {
 		t.Fatal(err)
 	}
 	visit("rita", "Not signed in: this key belongs to somebody else")

@@ -86,8 +86,16 @@ func TestSeparation(t *testing.T) {
 // Who leaves a group at the provider, or the company, takes their votes along: the
 // access that they approved ends, and they approve nothing more. Nobody signs in anew.
 func TestGroupsAreThoseOfNow(t *testing.T) {
-	c := opens(t, func(o *demo.Options) { o.Recheck = "1s" })
+	dir := policyDir(t, strings.Replace(string(policies.Demo), "  auditor: ", "  keeper: { groups: [keepers], duties: [administer] }\n  auditor: ", 1))
+	c := opens(t, func(o *demo.Options) {
+		o.Recheck, o.Dir = "1s", dir
+		o.IDP.People = idp.DemoPeople()
+		o.IDP.People[2].Groups = append(o.IDP.People[2].Groups, "keepers") // axel
+	})
+	c.keys(t, "laptop")
 	c.known(t, "alice", "rita", "ben", "axel")
+	t.Run("keys", c.losesALaptop)
+	t.Run("lock", c.locksOut)
 	const change = `sql --reason moved --wait 100ms shop-production update customers set city = 'Ulm' where id = 3`
 	c.does(t, "alice", change, "", 4, ``)
 	request := c.waitsFor(t, "rita", "set city = 'Ulm'")
@@ -115,6 +123,46 @@ func TestGroupsAreThoseOfNow(t *testing.T) {
 	}
 	p.sees(`identity provider has ended your sign-in`)
 	c.until(t, "axel", "events", `ben facts .*the identity provider has ended the sign-in`)
+}
+
+// Who loses a machine takes its key away, and nobody else's.
+func (c *testCompany) losesALaptop(t *testing.T) {
+	c.signsInAt(t, "laptop", "alice", "whoami")
+	var laptop string
+	for _, line := range strings.Split(c.runs(t, "laptop", "keys").out, "\n") {
+		if strings.HasSuffix(strings.TrimSpace(line), "this one") {
+			laptop = strings.Fields(line)[0]
+		}
+	}
+	c.does(t, "rita", "keys forget "+laptop, "", 3, `is no key of yours`)
+	c.does(t, "alice", "keys forget", "", 2, `keys forget FINGERPRINT`)
+	c.does(t, "ci-bot", "keys", "", 3, `in the configuration`)
+	c.does(t, "alice", "keys forget "+laptop, "", 0, `nobody's now`)
+	c.does(t, "alice", "keys", "", 0, `this one`)
+	if r := c.runs(t, "alice", "keys"); strings.Contains(r.out, laptop) {
+		t.Errorf("the key is still there: %s", r)
+	}
+	c.sits(t, "laptop", 100, 30, "whoami").sees(`user_code=`)
+	c.does(t, "axel", "events", "", 0, `alice unbind .*`+regexp.QuoteMeta(laptop))
+}
+
+// Those who administer keep somebody out at once, and nobody else does.
+func (c *testCompany) locksOut(t *testing.T) {
+	c.does(t, "rita", "people lock ben --reason gone", "", 3, `duty to administer`)
+	c.does(t, "rita", "people", "", 3, `duty to audit or to administer`)
+	c.does(t, "axel", "people lock ben", "", 2, `say why`)
+	c.does(t, "axel", "people lock bne --reason gone", "", 3, `nobody of the name bne`)
+	c.does(t, "axel", "people lock axel --reason gone", "", 3, `nobody locks themselves out`)
+	c.does(t, "axel", "people unlock ben", "", 3, `ben is not locked out`)
+	p := c.sits(t, "ben", 100, 30, "sql shop-staging select 1 from generate_series(1, 100000000001)")
+	c.until(t, "axel", "events", `ben decision .*generate_series`)
+	c.does(t, "axel", "people lock ben --reason gone", "", 0, `ben is locked out`)
+	p.sees(`you are locked out of this bastion`)
+	c.does(t, "ben", "whoami", "", 255, `you are locked out of this bastion`)
+	c.does(t, "axel", "people", "", 0, `(?s)alice.*deployer.*ben .*locked out since`)
+	c.does(t, "axel", "people unlock ben", "", 0, `ben may sign in again`)
+	c.signsInAt(t, "ben", "ben", "whoami")
+	c.does(t, "axel", "events --json", "", 0, `"kind":"revoke".*access of ben .*"reason":"gone"`)
 }
 
 // until has somebody look again and again until they see it.

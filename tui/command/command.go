@@ -72,6 +72,8 @@ func verbs() []verb {
 		{"notify", "[dead|retry NUMBER] [--json]", "how notifications fare; dead lists those that were given up, retry delivers one after all", notices},
 		{"login", "", "sign in again, for a target that wants a fresh sign-in", login},
 		{"act", "ROLE", "choose in which role to act until you sign in again, where you hold roles that nobody may hold together", act},
+		{"keys", "[forget FINGERPRINT] [--json]", "list your keys, or take one away: of a machine that you lost", ownKeys},
+		{"people", "[lock NAME --reason WHY|unlock NAME] [--json]", "list who has signed in, or keep somebody out; for those who audit or administer", people},
 		{"whoami", "[--json]", "who the bastion knows you as", whoami},
 		{"help", "[VERB]", "this text", help},
 	}
