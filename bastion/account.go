@@ -78,7 +78,7 @@ func (s *Session) Accounts(ctx context.Context) ([]Account, error) {
 		return nil, err
 	}
 	if s.c.Accounts == nil {
-		return nil, ErrNotFound
+		return nil, errNoAccounts
 	}
 	all, err := s.c.Accounts.Accounts()
 	for i := range all {
@@ -117,12 +117,15 @@ func (s *Session) Unlock(ctx context.Context, name string) error {
 	return s.c.Accounts.Unlock(who, other.Identity.ID())
 }
 
+// errNoAccounts says that nobody signs in at this bastion.
+var errNoAccounts = errors.New("this bastion keeps no accounts")
+
 func (s *Session) accountNamed(ctx context.Context, name string) (who Identity, named Account, err error) {
 	if who, err = s.caretaker(ctx, "who comes in is looked after", Administer); err != nil {
 		return who, named, err
 	}
 	if s.c.Accounts == nil {
-		return who, named, ErrNotFound
+		return who, named, errNoAccounts
 	}
 	all, err := s.c.Accounts.Accounts()
 	if err != nil {

@@ -2,6 +2,7 @@ package bastion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -51,7 +52,7 @@ func (s *Session) outbox(ctx context.Context) (Outbox, error) {
 		return nil, err
 	}
 	if s.c.Outbox == nil {
-		return nil, ErrNotFound
+		return nil, errors.New("this bastion sends no notifications")
 	}
 	return s.c.Outbox, nil
 }
