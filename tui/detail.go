@@ -647,7 +647,9 @@ func (s *detail) lines(w int) []string {
 	if r.Holds > 0 {
 		use = "again and again for " + left(r.Holds)
 	}
-	field("usable", use)
+	if r.Kind != bastion.KindReview {
+		field("usable", use)
+	}
 	if len(r.Approvers) > 0 && r.State == bastion.Pending {
 		field("can approve", prose(strings.Join(r.Approvers, ", "), in)...)
 	}

@@ -66,10 +66,10 @@ func Open(dir string) (*DB, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	path := filepath.Join(dir, "sallyport.db")
+	path := Path(dir)
 	_, err := os.Stat(path)
 	fresh := errors.Is(err, os.ErrNotExist)
-	b, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	b, err := whole(path)
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("opening store %s: another process holds it; stop that bastion first", path)
 	}
@@ -83,6 +83,35 @@ func Open(dir string) (*DB, error) {
 		}
 	}
 	return &DB{bolt: b}, nil
+}
+
+// Path is where the store in a directory has its file.
+func Path(dir string) string { return filepath.Join(dir, "sallyport.db") }
+
+// whole opens the file, unless it is shorter than it says: what reads beyond the end
+// of a mapped file is killed by the system, whenever that may be.
+func whole(path string) (b *bbolt.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil { // how bbolt tells of some damage
+			b, err = nil, fmt.Errorf("the file is damaged (%v); put back a copy of it", r)
+		}
+	}()
+	b, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	var needs int64
+	if err == nil {
+		err = b.View(func(t *bbolt.Tx) error { needs = t.Size(); return nil })
+	}
+	if err == nil && info.Size() < needs {
+		err = fmt.Errorf("the file is cut short: it has %d bytes of %d; put back a copy of it", info.Size(), needs)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
 }
 
 func syncDir(dir string) error {

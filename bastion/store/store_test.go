@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 
@@ -119,6 +120,42 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	defer db.Close()
 	if _, err := store.Open(dir); err == nil {
 		t.Fatal("a second opener got in")
+	}
+}
+
+// A file of which a part is gone is refused, and not read until that kills the process.
+func TestCutShort(t *testing.T) {
+	dir := t.TempDir()
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx store.Tx) error {
+		for n := range uint64(1000) {
+			if err := tx.Put("numbers", binary.BigEndian.AppendUint64(nil, n), make([]byte, 1000)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(store.Path(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1 << 20, 1 << 16, 3 * 4096, 4096, 100} {
+		err := errors.Join(os.Remove(store.Path(dir)), os.WriteFile(store.Path(dir), whole[:n], 0o600)) // what failed to open may be locked
+		if err != nil {
+			t.Fatal(err)
+		}
+		if db, err := store.Open(dir); err == nil {
+			t.Errorf("with %d bytes of %d it opens", n, len(whole))
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -246,3 +246,47 @@ func TestNoStartWithABrokenPolicy(t *testing.T) {
 		t.Errorf("it starts, or says %v", err)
 	}
 }
+
+// Whoever takes the log away, or a part of it, while the bastion is down does not get
+// another one that begins with the policy file: it says what is gone, and does not start.
+func TestStoreTakenAway(t *testing.T) {
+	c := opens(t)
+	c.known(t, "alice")
+	if err := c.server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(c.Dir, "state")
+	whole, err := os.ReadFile(filepath.Join(state, "sallyport.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, left := range map[string]struct {
+		bytes []byte
+		says  string
+	}{
+		"taken away": {nil, "is gone or empty, and with it the log"},
+		"emptied":    {[]byte{}, "is gone or empty, and with it the log"},
+		"cut short":  {whole[:len(whole)/8], "damaged|cut short"},
+	} {
+		if err := os.Remove(filepath.Join(state, "sallyport.db")); err != nil {
+			t.Fatal(err)
+		}
+		if left.bytes != nil {
+			if err := os.WriteFile(filepath.Join(state, "sallyport.db"), left.bytes, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := open(c.Config, slog.New(slog.NewTextHandler(testLog{t}, nil)))
+		if err == nil {
+			t.Errorf("%s: it starts", name)
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		} else if !regexp.MustCompile(left.says).MatchString(err.Error()) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.WriteFile(filepath.Join(state, "sallyport.db"), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

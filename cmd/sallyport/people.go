@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/bastion/policy"
+	"github.com/sallyport/sallyport/bastion/store"
 )
 
 // peopleFile lists who has signed in, with their groups, for `check --explain`:
@@ -65,4 +66,17 @@ func lookUp(state, name string) (bastion.Identity, error) {
 		return bastion.Identity{}, errors.New(policy.Unknown("person", name, names))
 	}
 	return found[0], nil
+}
+
+// present refuses a state directory in which people have been, and whose store is gone:
+// to begin anew would be to forget the log, the requests and the policy in force.
+func present(state string) error {
+	if _, err := os.Stat(filepath.Join(state, peopleFile)); err != nil {
+		return nil // nobody was here
+	}
+	info, err := os.Stat(store.Path(state))
+	if err == nil && info.Size() > 0 {
+		return nil
+	}
+	return fmt.Errorf("people have used this bastion, but its store %s is gone or empty, and with it the log, the requests and the policy in force; put back a copy, or take away all of %s to begin anew", store.Path(state), state)
 }

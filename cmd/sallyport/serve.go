@@ -96,6 +96,9 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 	}
 	s = &server{config: c, log: log, policy: &livePolicy{}, connectors: connectors.All()}
 	s.warn(warnings)
+	if err := present(s.config.State); err != nil {
+		return nil, err
+	}
 	if s.db, err = store.Open(s.config.State); err != nil {
 		return nil, err
 	}
