@@ -180,6 +180,80 @@ func (g *generator) query(depth int, want []kind) (string, []expression) {
 	return with + "SELECT " + strings.Join(list, ", ") + " FROM " + from + where + tail, out
 }
 
+// scratch is a table to write to, whose columns are clean.
+const scratch = `CREATE TABLE scratch (k int, n numeric, w text); INSERT INTO scratch SELECT k, k, 'w' || k FROM generate_series(1, 8) k; GRANT ALL ON scratch TO shop_app`
+
+// modifying writes a statement in WITH that changes scratch and returns something, and a
+// query that may look at it.
+func (g *generator) modifying() (with, text string, out []expression) {
+	// What is written into a clean column must be clean.
+	put := func(e expression) expression {
+		g.probed = g.probed || e.hidden
+		return e
+	}
+	var change string
+	var returned []expression
+	if g.chance(35) {
+		rows, columns := g.query(1, []kind{number, word})
+		n, w := put(columns[0]), put(columns[1])
+		change = "INSERT INTO scratch (k, n, w) SELECT 1, x.* FROM (" + rows + ") x"
+		returned = []expression{{"k", number, false}, {"n", number, n.hidden}, {"w", word, w.hidden}, {"w || n", word, n.hidden || w.hidden}}
+	} else {
+		table := g.pick("customers", "employees", "payments", "products")
+		scope := []expression{{"s.k", number, false}, {"s.n", number, false}, {"s.w", word, false}}
+		for _, c := range shopTables[table] {
+			scope = append(scope, expression{"t." + c.text, c.kind, c.hidden})
+		}
+		before := g.plain
+		g.plain = true
+		where := " WHERE s.k = t.id"
+		if g.chance(30) {
+			where += " AND " + g.condition(scope)
+		}
+		if g.chance(50) {
+			change = "DELETE FROM scratch s USING " + table + " t" + where
+		} else {
+			e := put(g.expression(word, 2, g.mostly(scope), 0))
+			change = "UPDATE scratch s SET w = " + e.text + " FROM " + table + " t" + where
+			scope[2].hidden = e.hidden
+		}
+		for range 1 + g.r.IntN(3) {
+			returned = append(returned, g.expression(kind(g.r.IntN(4)), 2, scope, 0))
+		}
+		g.plain = before
+	}
+	m := relation{text: "m", alias: "m"}
+	var names, list []string
+	for i, e := range returned {
+		names, list = append(names, fmt.Sprintf("c%d", i+1)), append(list, e.text)
+		m.columns = append(m.columns, expression{names[i], e.kind, e.hidden})
+	}
+	from, scope := g.from(1, []relation{m})
+	list2 := make([]string, 0, 3)
+	for range 1 + g.r.IntN(3) {
+		e := g.expression(kind(g.r.IntN(int(kinds))), 2, scope, 0)
+		out, list2 = append(out, e), append(list2, e.text)
+	}
+	return "WITH m (" + strings.Join(names, ", ") + ") AS (" + change + " RETURNING " + strings.Join(list, ", ") + ") ", "SELECT " + strings.Join(list2, ", ") + " FROM " + from, out
+}
+
+// undone runs what changes something in a transaction that is rolled back.
+func undone[T any](run func(string) (T, error)) func(string) (T, error) {
+	return func(text string) (out T, err error) {
+		if !strings.HasPrefix(text, "WITH m ") {
+			return run(text)
+		}
+		if out, err = run("BEGIN"); err != nil {
+			return out, err
+		}
+		out, err = run(text)
+		if _, rerr := run("ROLLBACK"); rerr != nil {
+			return out, rerr
+		}
+		return out, err
+	}
+}
+
 // grouped writes a list of groups and aggregates, with a place for the rest.
 func (g *generator) grouped(scope []expression) (string, []expression) {
 	by := expression{"1", number, false}
@@ -608,10 +682,16 @@ func TestGenerated(t *testing.T) {
 	t.Logf("seed %d (-generate.seed=%[1]d)", seed)
 	s := plantSmall(t, "generated", 5)
 	plantSmall(t, "generated_twin", 6) // differs in hidden values alone
+	for _, database := range []string{"generated", "generated_twin"} {
+		if _, err := server.Query(t.Context(), database, scratch); err != nil {
+			t.Fatal(err)
+		}
+	}
 	net := newDragnet(s.secrets, longDigits)
 	setup := (&grounds{}).setup("generated", false)
 	direct, through, trusted := directly(t, "generated"), atConsole(t, setup), approved(t, setup)
 	atTwin := atConsole(t, (&grounds{}).setup("generated_twin", false))
+	direct, through, trusted.run, atTwin = undone(direct), undone(through), undone(trusted.run), undone(atTwin)
 	const patience = "SET statement_timeout = '3s'" // some join all with all
 	_, err1 := direct(patience)
 	_, err2 := through(patience)
@@ -624,8 +704,14 @@ func TestGenerated(t *testing.T) {
 	var n, failed, refused, clean, masked, wrong int
 	for ; wrong < 10 && (*generateFor > 0 && time.Since(start) < *generateFor || *generateFor == 0 && n < *generateCount); n++ {
 		g := &generator{r: rand.New(rand.NewPCG(seed, uint64(n)))}
-		text, columns := g.query(2, nil)
-		text = "SELECT * FROM (" + text + ") LIMITED (" + names(len(columns)) + ") LIMIT 300"
+		var with, text string
+		var columns []expression
+		if g.chance(12) {
+			with, text, columns = g.modifying()
+		} else {
+			text, columns = g.query(2, nil)
+		}
+		text = with + "SELECT * FROM (" + text + ") LIMITED (" + names(len(columns)) + ") LIMIT 300"
 		complain := func(format string, args ...any) {
 			wrong++
 			t.Errorf("query %d of seed %d: "+format+"\n%s", append(append([]any{n, seed}, args...), text)...)

@@ -1119,8 +1119,11 @@ func (a *analysis) insert(s *pg.InsertStmt, up *scope) answer {
 	sc := a.with(s.WithClause, up)
 	e := a.target(s.Relation, Insert)
 	a.inserts(e, s.Cols, sc)
+	var put []copied
 	if s.SelectStmt != nil {
-		a.copies(a.query(s.SelectStmt, sc))
+		rows := a.query(s.SelectStmt, sc)
+		a.copies(rows)
+		put = a.fills(e, s.Cols, rows)
 	}
 	a.returning(s.Relation, s.ReturningList)
 	sc.items = []item{{entries: []*entry{e}, fields: e.fields, loose: e.loose}}
@@ -1143,11 +1146,46 @@ func (a *analysis) insert(s *pg.InsertStmt, up *scope) answer {
 			a.action(Update, e.prefix[:len(e.prefix)-1])
 			excluded := &entry{alias: "excluded", fields: e.fields, loose: e.loose, prefix: e.prefix, assumed: e.assumed}
 			both := &scope{up: sc.up, ctes: sc.ctes, items: []item{sc.items[0], {entries: []*entry{excluded}, loose: e.loose}}}
-			a.assign(e, c.TargetList, both)
+			put = append(put, a.assign(e, c.TargetList, both)...)
 			a.where(c.WhereClause, both)
 		}
 	}
+	sc.receives(e, put)
 	return a.targets(s.ReturningList, sc)
+}
+
+// copied is what flows into a column that is written.
+type copied struct {
+	name string
+	flow flow
+}
+
+// fills tells what flows into the columns of an INSERT.
+func (a *analysis) fills(e *entry, list []*pg.Node, rows answer) (put []copied) {
+	for i, f := range rows.fields {
+		switch {
+		case i < len(list):
+			put = append(put, copied{list[i].GetResTarget().GetName(), f.flow})
+		case len(list) == 0 && i < len(e.fields):
+			put = append(put, copied{e.fields[i].name, f.flow})
+		}
+	}
+	return put
+}
+
+// receives notes what was written into e, the first in the scope, for RETURNING: the
+// values are those that were written.
+func (sc *scope) receives(e *entry, put []copied) {
+	fields := slices.Clone(e.fields)
+	for _, p := range put {
+		g := flow{columns: p.flow.columns, derived: true, mixed: true}
+		for i := range fields {
+			if k := &fields[i]; (k.name == p.name || k.generated) && !k.flow.covers(g) {
+				k.flow = k.flow.with(g)
+			}
+		}
+	}
+	e.fields, sc.items[0].fields = fields, fields
 }
 
 // target resolves what a statement changes.
@@ -1217,7 +1255,7 @@ func (a *analysis) write(column string) {
 }
 
 // assign reads SET: what flows into a column is copied.
-func (a *analysis) assign(e *entry, list []*pg.Node, sc *scope) {
+func (a *analysis) assign(e *entry, list []*pg.Node, sc *scope) (put []copied) {
 	for _, n := range list {
 		t := n.GetResTarget()
 		if t == nil {
@@ -1226,13 +1264,16 @@ func (a *analysis) assign(e *entry, list []*pg.Node, sc *scope) {
 		a.seen[t] = true
 		a.sets(e, []string{t.Name}, false)
 		a.indirection(t.Indirection, sc)
-		a.probe(a.expr(t.Val, sc), false)
+		f := a.expr(t.Val, sc)
+		a.probe(f, false)
+		put = append(put, copied{t.Name, f})
 	}
 	names := make([]string, len(list))
 	for i, n := range list {
 		names[i] = n.GetResTarget().GetName()
 	}
 	a.constrained(e, names)
+	return put
 }
 
 func (a *analysis) update(s *pg.UpdateStmt, up *scope) answer {
@@ -1247,8 +1288,9 @@ func (a *analysis) update(s *pg.UpdateStmt, up *scope) answer {
 	}
 	a.relation(s.Relation, verb)
 	a.returning(s.Relation, s.ReturningList)
-	a.assign(e, s.TargetList, sc)
+	put := a.assign(e, s.TargetList, sc)
 	a.where(s.WhereClause, sc)
+	sc.receives(e, put)
 	return a.targets(s.ReturningList, sc)
 }
 
@@ -1285,6 +1327,7 @@ func (a *analysis) merge(s *pg.MergeStmt, up *scope) answer {
 	sc.items = []item{{entries: []*entry{e}, fields: e.fields, loose: e.loose}}
 	sc.items = append(sc.items, a.source(s.SourceRelation, sc, nil))
 	all := a.everything(s.JoinCondition, sc, e)
+	var put []copied
 	a.where(s.JoinCondition, sc)
 	for _, n := range s.MergeWhenClauses {
 		w := n.GetMergeWhenClause()
@@ -1310,12 +1353,17 @@ func (a *analysis) merge(s *pg.MergeStmt, up *scope) answer {
 		if w.CommandType == pg.CmdType_CMD_INSERT {
 			a.inserts(e, w.TargetList, sc)
 		} else {
-			a.assign(e, w.TargetList, sc)
+			put = append(put, a.assign(e, w.TargetList, sc)...)
 		}
+		var rows answer
 		for _, n := range w.Values {
-			a.probe(a.expr(n, sc), false)
+			f := a.expr(n, sc)
+			a.probe(f, false)
+			rows.fields = append(rows.fields, field{flow: f})
 		}
+		put = append(put, a.fills(e, w.TargetList, rows)...)
 	}
+	sc.receives(e, put)
 	return a.targets(s.ReturningList, sc)
 }
 

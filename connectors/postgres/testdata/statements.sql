@@ -323,3 +323,7 @@ EXPLAIN (ANALYZE) SELECT email FROM customers ORDER BY id
 EXPLAIN (ANALYZE) SELECT name FROM customers ORDER BY id
 
 SELECT split_part(name, 'x', length(email)), date_trunc(email, now()) FROM customers
+# What was written is what RETURNING shows.
+INSERT INTO products (sku, name) SELECT email, name FROM customers RETURNING sku, name, id
+UPDATE products p SET name = c.email FROM customers c WHERE c.id = p.id RETURNING p.name, p.sku
+MERGE INTO products p USING customers c ON c.id = p.id WHEN MATCHED THEN UPDATE SET name = c.email WHEN NOT MATCHED THEN INSERT (sku) VALUES (c.phone) RETURNING p.name, p.sku, p.id
