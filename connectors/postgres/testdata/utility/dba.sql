@@ -60,7 +60,7 @@ SELECT wait_event_type, count(*) FROM pg_stat_activity WHERE pid = -1 GROUP BY 1
 SELECT numbackends >= 0, xact_commit >= 0 FROM pg_stat_database WHERE datname = current_database();
 SELECT slot_name FROM pg_replication_slots;
 SELECT application_name, state FROM pg_stat_replication;
-SELECT pid, phase FROM pg_stat_progress_vacuum;
+SELECT pid, phase FROM pg_stat_progress_vacuum WHERE pid = -1;
 SELECT c.relname, obj_description(c.oid), pg_relation_size(c.oid) >= 0 FROM pg_class c WHERE c.oid = 'customers'::regclass;
 SELECT array_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'customers'::regclass AND attnum > 0;
 SELECT pg_get_serial_sequence('orders', 'id');
