@@ -125,6 +125,10 @@ type Intent struct {
 	// Record is the text as it may be recorded, where it holds a secret such as
 	// a new password; empty if it is fit to be recorded as it is.
 	Record string
+	// Fails is why the target would refuse the text, as far as the connector can tell;
+	// nil if it knows of nothing. Nobody is asked to approve such a text, and whom policy
+	// would refuse hears it too. Where policy allows it, the target says so itself.
+	Fails error
 }
 
 // Params are the parameters that a text runs with. The zero Params are none.

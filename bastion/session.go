@@ -671,11 +671,18 @@ func (s *Session) decide(ctx context.Context, op Operation) (Operation, Decision
 	stale := d.Effect != Deny && d.Fresh > 0 && who.Kind == Person && s.c.Now().Sub(who.SignedIn) > d.Fresh
 	e := s.event(EventDecision, op)
 	e.Effect, e.Rule, e.Reason, e.Params = d.Effect.String(), d.Rule, d.Reason, op.recordedParams(d.Mask)
-	if stale {
+	fails := d.Effect != Allow && op.intent.Fails != nil
+	switch {
+	case fails:
+		e.Error = op.intent.Fails.Error()
+	case stale:
 		e.Error = "the sign-in is too old"
 	}
 	if err := s.record(e); err != nil {
 		return op, Decision{}, Question{}, err
+	}
+	if fails {
+		return op, Decision{}, Question{}, op.intent.Fails
 	}
 	if stale {
 		return op, Decision{}, Question{}, &StaleError{d.Fresh}

@@ -76,6 +76,9 @@ func told(i bastion.Intent, err error) string {
 		}
 		b.WriteByte('\n')
 	}
+	if i.Fails != nil {
+		fmt.Fprintf(&b, "    fails: %s\n", i.Fails)
+	}
 	if i.Record != "" {
 		fmt.Fprintf(&b, "    recorded as %s\n", i.Record)
 	}

@@ -105,9 +105,6 @@ func (c *reading) strayed() bool {
 // read reads a text with the catalog as it is now, for the person of the session.
 func (c *reading) read(ctx context.Context, text string) (*lineage.Reading, error) {
 	r, err := c.understand(ctx, text)
-	if err == nil && r.Fails != nil {
-		err = r.Fails
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -120,8 +120,6 @@ type Reading struct {
 	System bool
 	// Unknown: a name was not in the catalog, which may be out of date.
 	Unknown bool
-	// Fails is what the target says of the statement, if the catalog is right; or nil.
-	Fails *bastion.ParseError
 }
 
 // A Reader reads texts against one catalog. It is safe for concurrent use, and
@@ -341,13 +339,15 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 	}
 	rd.Made = a.made
 	rd.Effects, rd.System, rd.Unknown = a.effects, a.system, a.unknown
-	rd.Fails = a.fails
 	rd.Executes, rd.Fetches = a.executes, a.fetches
 	rd.Unsettles = rd.Unsettles || a.unsettles
 	if a.reader.catalog != nil && a.reader.catalog.ImplicitCasts() {
 		rd.Unsettles = true
 	}
 	in := &rd.Intent
+	if a.fails != nil {
+		in.Fails = a.fails
+	}
 	in.Actions = a.order
 	in.Writes = a.writes
 	in.Probes = a.probes
