@@ -61,7 +61,7 @@ func TestGroupsFollowTheProvider(t *testing.T) {
 	if err := p.SetGroups("rita", "auditors"); err != nil {
 		t.Fatal(err)
 	}
-	h.clock.advance(recheck)
+	h.clock.Pass(recheck)
 	now, err := session.Current(t.Context(), rita)
 	if err != nil || !slices.Equal(now.Groups, []string{"auditors"}) {
 		t.Errorf("the session's groups are %v, %v; at sign-in they were %v", now.Groups, err, before)
@@ -78,7 +78,7 @@ func TestGroupsFollowTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := h.keeper(identity.Config{Provider: at, Recheck: recheck, Unreachable: unreachable})
-	h.clock.advance(recheck)
+	h.clock.Pass(recheck)
 	if err := later.Confirm(t.Context(), "sallyport#bot", rita.ID(), "nobody#known"); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestDisabledAtTheProvider(t *testing.T) {
 	if err := p.Disable("rita"); err != nil {
 		t.Fatal(err)
 	}
-	h.clock.advance(recheck)
+	h.clock.Pass(recheck)
 	if err := h.Confirm(t.Context(), rita.ID()); err != nil {
 		t.Errorf("that somebody is out is an answer, not %v", err)
 	}
@@ -142,11 +142,11 @@ func TestProviderCannotBeAsked(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.clock.advance(recheck)
+	h.clock.Pass(recheck)
 	if err := h.Confirm(t.Context(), rita.ID()); err != nil {
 		t.Errorf("at once: %v", err)
 	}
-	h.clock.advance(unreachable)
+	h.clock.Pass(unreachable)
 	err = h.Confirm(t.Context(), rita.ID())
 	if err == nil || !strings.Contains(err.Error(), "what rita may do") || !strings.Contains(err.Error(), "cannot be reached") {
 		t.Errorf("too late: %v", err)
@@ -154,7 +154,7 @@ func TestProviderCannotBeAsked(t *testing.T) {
 	if now, err := session.Current(t.Context(), rita); err != nil || !slices.Equal(now.Groups, rita.Groups) {
 		t.Errorf("the session: %v, %v", now.Groups, err)
 	}
-	h.clock.advance(-time.Hour) // what is known is from the future: nobody knows when it was so
+	h.clock.Pass(-time.Hour) // what is known is from the future: nobody knows when it was so
 	if err := h.Confirm(t.Context(), rita.ID()); err == nil {
 		t.Error("a clock that was set back makes old answers count")
 	}
@@ -169,7 +169,7 @@ func TestConfirmAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		h.clock.advance(recheck)
+		h.clock.Pass(recheck)
 		var all sync.WaitGroup
 		for range 30 {
 			all.Go(func() {
@@ -190,7 +190,7 @@ func TestNoRefreshToken(t *testing.T) {
 	f := newFake(t)
 	h := attentive(t, f.provider())
 	sam := h.enter(t)
-	h.clock.advance(12*time.Hour - time.Second)
+	h.clock.Pass(12*time.Hour - time.Second)
 	if err := h.Confirm(t.Context(), sam.ID()); err != nil {
 		t.Error(err)
 	}
@@ -283,7 +283,7 @@ func TestAnswersAboutPeople(t *testing.T) {
 			f.answer = refreshed(f, func(a map[string]any) { c.change(f, a) })
 			h := attentive(t, f.provider())
 			sam := h.enter(t)
-			h.clock.advance(recheck)
+			h.clock.Pass(recheck)
 			if err := h.Confirm(t.Context(), sam.ID()); err != nil {
 				t.Errorf("while it may be late: %v", err)
 			}
@@ -291,7 +291,7 @@ func TestAnswersAboutPeople(t *testing.T) {
 			if ok == c.gone || !slices.Equal(who.Groups, c.groups) {
 				t.Errorf("known in %v, %v", who.Groups, ok)
 			}
-			h.clock.advance(unreachable)
+			h.clock.Pass(unreachable)
 			err := h.Confirm(t.Context(), sam.ID())
 			if c.err == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("when it is overdue: %v, want %q", err, c.err)

@@ -241,6 +241,13 @@ func (k *Keeper) service(tx store.Tx, i int) (bastion.Identity, error) {
 	}
 	switch len(owners) {
 	case 1:
+		p, err := readPerson(tx, owners[0])
+		if err != nil {
+			return bastion.Identity{}, err
+		}
+		if p != nil && !p.Locked.IsZero() { // who is out must not come in as their service
+			return bastion.Identity{}, fmt.Errorf("the owner of service %s is locked out; name another in the configuration", s.Name)
+		}
 		who.Owner = owners[0]
 		return who, nil
 	case 0:
@@ -345,7 +352,8 @@ func (f *forKey) Current(ctx context.Context, who bastion.Identity) (bastion.Ide
 
 // Known returns an identity by its ID, with what its provider said last. It
 // is not told of one that was locked out, whose sign-in the provider has ended, that a
-// former provider vouched for, or that the configuration no longer names. Expires is zero: no key is concerned.
+// former provider vouched for, or that the configuration no longer names. Expires is
+// zero: no key is concerned.
 func (k *Keeper) Known(id string) (bastion.Identity, bool) {
 	var who bastion.Identity
 	err := k.c.DB.View(func(tx store.Tx) error {
@@ -505,14 +513,17 @@ func (k *Keeper) Act(ctx context.Context, who bastion.Identity, from bastion.Ori
 	return who, nil
 }
 
-// Unlock undoes Lock. The person's keys stay ended until they sign in again.
+// Unlock undoes Lock. The person's keys stay ended, and they are not known, until they
+// sign in again.
 func (k *Keeper) Unlock(by bastion.Identity, id string) error {
 	return k.update(func(tx store.Tx) error {
 		p, err := k.personNamed(tx, id)
 		if err != nil {
 			return err
 		}
-		p.Locked = time.Time{}
+		// What is known of them may have changed meanwhile, and so votes of theirs count
+		// again only after a sign-in.
+		p.Locked, p.Ended = time.Time{}, k.c.Now()
 		if err := writePerson(tx, p); err != nil {
 			return err
 		}

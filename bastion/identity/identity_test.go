@@ -20,38 +20,19 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/bastion/bastiontest"
 	"github.com/sallyport/sallyport/bastion/demo/idp"
 	"github.com/sallyport/sallyport/bastion/identity"
 	"github.com/sallyport/sallyport/bastion/store"
 	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
-// clock is a clock that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Now()} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // house is a keeper with its surroundings.
 type house struct {
 	*identity.Keeper
 	t     *testing.T
 	db    *store.DB
-	clock *clock
+	clock *bastiontest.Clock
 
 	mu     sync.Mutex
 	events []bastion.Event
@@ -63,7 +44,7 @@ const eventsBucket = "events"
 func newHouse(t *testing.T, p identity.Provider, services ...identity.Service) *house {
 	t.Helper()
 	db := storetest.Open(t, storetest.Dir(t))
-	h := &house{t: t, db: db, clock: newClock()}
+	h := &house{t: t, db: db, clock: bastiontest.NewClock(time.Now())}
 	h.Keeper = h.keeper(identity.Config{Provider: p, Services: services})
 	return h
 }
@@ -262,7 +243,7 @@ func TestBindingEndsByTheClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := h.ForKey(key)
-	h.clock.advance(12*time.Hour - 1)
+	h.clock.Pass(12*time.Hour - 1)
 	if _, err := now.Current(t.Context(), who); err != nil {
 		t.Fatalf("just before the end: %v", err)
 	}
@@ -273,7 +254,7 @@ func TestBindingEndsByTheClock(t *testing.T) {
 	}
 	// More does not lengthen it.
 	longer := h.keeper(identity.Config{Provider: at, Lasts: 100 * time.Hour})
-	h.clock.advance(1)
+	h.clock.Pass(1)
 	for name, k := range map[string]*identity.Keeper{"same": h.Keeper, "longer": longer} {
 		if _, err := k.Lookup(key); !errors.Is(err, bastion.ErrExpired) {
 			t.Errorf("%s: at the end: %v", name, err)
@@ -310,7 +291,7 @@ func TestKeyHasOneIdentity(t *testing.T) {
 	}
 	_, err = h.signIn(h.Keeper, p, key, "rita", true)
 	wantReason(t, err, identity.Taken)
-	if people := h.People(); len(people) != 1 {
+	if people := h.People(); len(people) != 0 { // she has to sign in first, and rita did not
 		t.Errorf("people %+v", people)
 	}
 	// The same person renews, and may have several keys.
@@ -410,10 +391,26 @@ func TestLockedPerson(t *testing.T) {
 	wantReason(t, err, identity.Locked)
 	_, err = h.signIn(h.Keeper, p, ssh.FingerprintSHA256(newKey(t)), "alice", true)
 	wantReason(t, err, identity.Locked)
+	bot := h.keeper(identity.Config{Provider: at, Services: []identity.Service{{Name: "bot", Owner: alice.ID(), Keys: []string{line(newKey(t))}}}})
+	if _, ok := bot.Known("sallyport#bot"); ok {
+		t.Error("who is locked out comes in as their service")
+	}
+	if err := h.Unlock(axel, alice.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := h.Known(alice.ID()); ok {
+		t.Error("what was known of her long ago counts again without a sign-in")
+	}
+	if _, err := h.signIn(h.Keeper, p, key, "alice", true); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := bot.Known("sallyport#bot"); !ok {
+		t.Error("the service of somebody who is back is refused")
+	}
 	if err := h.Lock(axel, "nobody#1", "left"); !errors.Is(err, bastion.ErrNotFound) {
 		t.Errorf("revoking nobody: %v", err)
 	}
-	if k := h.kinds(); !slices.Equal(k, []bastion.EventKind{bastion.EventSignIn, bastion.EventRevoke}) {
+	if k := h.kinds(); !slices.Equal(k, []bastion.EventKind{bastion.EventSignIn, bastion.EventRevoke, bastion.EventRestore, bastion.EventSignIn}) {
 		t.Errorf("events %v", k)
 	}
 }
@@ -517,11 +514,11 @@ func TestProviderDown(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	h.clock.advance(12 * time.Hour)
+	h.clock.Pass(12 * time.Hour)
 	if _, err := fresh.Lookup(known); !errors.Is(err, bastion.ErrExpired) {
 		t.Errorf("the end of the binding: %v", err)
 	}
-	h.clock.advance(-12 * time.Hour)
+	h.clock.Pass(-12 * time.Hour)
 	back, err := idp.Start(context.Background(), idp.Options{Dir: dir, Hold: 20 * time.Second, Addr: strings.TrimPrefix(at.Issuer, "http://")})
 	if err != nil {
 		t.Fatal(err)
