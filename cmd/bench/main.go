@@ -23,7 +23,7 @@ func main() {
 	rounds := flag.Int("rounds", 0, "how often each pair is measured, in turns; 0: 5, and 2 for wire")
 	only := flag.String("only", "", "logins, memory, echo, sql or wire, or a part of it: wire/connect, wire/memory, wire/rows, wire/copy, wire/tps, wire/analysis; empty means all of these. compat, compat/pgx or compat/node runs other clients' tests instead")
 	brief := flag.Bool("short", false, "wire: small sizes and one round, to see that it works")
-	ways := flag.String("ways", strings.Join([]string{direct, throughSSH, bouncer, sallyport}, ","), "wire: what to compare")
+	ways := flag.String("ways", strings.Join([]string{direct, throughSSH, bouncer, sallyport}, ","), "wire: what to compare; \"library\" may be added: the SSH library that the bastion stands on, copying and doing nothing else")
 	flag.BoolVar(&o.plain, "plain", false, "wire: no TLS to the database")
 	flag.IntVar(&o.seconds, "seconds", 2, "wire: of one run of pgbench")
 	flag.IntVar(&o.scale, "scale", 50, "wire: of pgbench's tables")
@@ -32,7 +32,13 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "wire: also write the figures to this file")
 	node := flag.String("node-postgres", os.Getenv("NODE_POSTGRES"), "compat: a checkout of node-postgres; empty: it is cloned")
 	tests := flag.String("tests", "", "compat: only these, by the beginning of their names, separated by commas, such as pgconn.TestConnPing")
+	copyAddr := flag.String("copy-at", "", "serve SSH at this address that copies and does nothing else; the bench starts itself so")
+	copyKey := flag.String("copy-key", "", "the file with the one key that may do so")
 	flag.Parse()
+	if *copyAddr != "" {
+		fmt.Fprintln(os.Stderr, "bench:", copyAt(*copyAddr, *copyKey))
+		os.Exit(1)
+	}
 	// What was started is stopped, also when somebody has seen enough.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second time ends it at once

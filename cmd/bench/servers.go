@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	gliderlabs "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sallyport/sallyport/bastion/demo/idp"
@@ -207,6 +208,24 @@ Subsystem empty internal-sftp
 func (s *sshd) stop() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
+}
+
+// copyAt serves SSH at an address and forwards whatever whoever holds the key asks for.
+func copyAt(addr, keyFile string) error {
+	signer, err := readKey(keyFile)
+	if err != nil {
+		return err
+	}
+	server := &gliderlabs.Server{
+		Addr: addr,
+		// The signer is a key that this program reads itself, not one that a client claims.
+		PublicKeyHandler: func(_ gliderlabs.Context, k gliderlabs.PublicKey) bool {
+			return gliderlabs.KeysEqual(k, signer.PublicKey())
+		},
+		LocalPortForwardingCallback: func(gliderlabs.Context, string, uint32) bool { return true },
+		ChannelHandlers:             map[string]gliderlabs.ChannelHandler{"direct-tcpip": gliderlabs.DirectTCPIPHandler},
+	}
+	return server.ListenAndServe()
 }
 
 func readKey(path string) (ssh.Signer, error) {

@@ -48,7 +48,7 @@ type figure struct {
 	Met    *bool              `json:"met,omitempty"`
 }
 
-// wire compares the same clients on four ways to one database. In each round every
+// wire compares the same clients on several ways to one database. In each round every
 // way has its turn, so what drifts on the machine drifts for all of them.
 func wire(ctx context.Context, o wireOptions) error {
 	dir, err := os.MkdirTemp("", "sallyport-bench-")
@@ -123,9 +123,19 @@ func inspected(config string) string {
 	return config + strings.Replace(block, "labels: {", "labels: { values: inspected,", 1)
 }
 
+// comparisons are the pairs of ways whose ratios are told, of those that were measured.
+func comparisons(ways []string) (pairs [][2]string) {
+	for _, p := range [][2]string{{sallyport, throughSSH}, {throughSSH, direct}, {bouncer, throughSSH}, {library, throughSSH}} {
+		if slices.Contains(ways, p[0]) && slices.Contains(ways, p[1]) {
+			pairs = append(pairs, p)
+		}
+	}
+	return pairs
+}
+
 func printFigures(out io.Writer, ways []string, figures []figure) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	pairs := [][2]string{{sallyport, throughSSH}, {throughSSH, direct}, {bouncer, throughSSH}}
+	pairs := comparisons(ways)
 	fmt.Fprint(w, "what\tunit\t")
 	for _, name := range ways {
 		fmt.Fprintf(w, "%s\t", name)
@@ -205,7 +215,7 @@ func (m *wireMeasure) turns(ctx context.Context, what string, units []measured, 
 		for v, xs := range all[name] {
 			f.Ways[v] = median(xs)
 		}
-		for _, p := range [][2]string{{sallyport, throughSSH}, {throughSSH, direct}, {bouncer, throughSSH}} {
+		for _, p := range comparisons(m.wireOptions.ways) {
 			over, under := all[name][p[0]], all[name][p[1]]
 			var ratios []float64
 			for i := range min(len(over), len(under)) {
