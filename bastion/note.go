@@ -1,6 +1,8 @@
 package bastion
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,8 +181,12 @@ func (n *note) ended(err error, took time.Duration) {
 	if n == nil || err == nil {
 		return
 	}
+	text := VisibleLine(err.Error())
+	if errors.Is(err, context.Canceled) {
+		text = "cancelled, or the client went away"
+	}
 	n.to.mu.Lock()
-	b := append(append(n.to.buf, "ERROR: "...), VisibleLine(err.Error())...)
+	b := append(append(n.to.buf, "ERROR: "...), text...)
 	if took > 0 {
 		b = append(append(append(b, " ("...), took.Round(time.Microsecond*100).String()...), ')')
 	}

@@ -244,7 +244,7 @@ func (c *testCompany) burns(t *testing.T, heard told) {
 		t.Errorf("the alarm: %v", alarm)
 	}
 	c.does(t, "axel", "notify", "", 0, `watch +[1-9]`)
-	c.does(t, "axel", "notify dead", "", 0, `everything was delivered`)
+	c.does(t, "axel", "notify dead", "", 0, `nothing was given up on`)
 	c.does(t, "axel", "notify retry 99", "", 3, `not found`)
 	c.does(t, "alice", "notify", "", 3, `duty to audit or to administer`)
 	// A second time is the same one: no longer, and nothing new.

@@ -108,7 +108,7 @@ func TestNativeGreetings(t *testing.T) {
 		{"2.0", [][]byte{startup(2<<16, "user", "alice")}, 0, expect("E FATAL 0A000")},
 		{"4.0", [][]byte{startup(4<<16, "user", "alice")}, 0, expect("E FATAL 0A000")},
 		{"replication", [][]byte{startup(v30, "user", "alice", "replication", "database")}, 0, expect("E FATAL 42601 replication does not go through")},
-		{"another user", [][]byte{startup(v30, "user", "postgres")}, 0, refused("28000")},
+		{"another user", [][]byte{startup(v30, "user", "postgres")}, 0, refused(`28000 the target has no user of the name "postgres" for you; connect as "alice"`)},
 		{"another database", [][]byte{startup(v30, "user", "alice", "database", "template1")}, 0, refused("3D000")},
 		{"options", [][]byte{startup(v30, "user", "alice", "options", `-c TimeZone=Asia/Tokyo --work-mem=1MB -csallyport.mask_notice=off`)}, 0, func(lines []string) bool { return good(lines) && slices.Contains(lines, "S TimeZone=Asia/Tokyo") }},
 		{"strange options", [][]byte{startup(v30, "user", "alice", "options", `-d 5`)}, 0, expect("E FATAL 42601")},
@@ -654,5 +654,23 @@ func TestNativeTranscriptEnds(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		})
+	}
+}
+
+// TestNativeTranscriptOfOneWhoLeft: whoever replays it reads words, not a program's error.
+func TestNativeTranscriptOfOneWhoLeft(t *testing.T) {
+	s := shop(t, "native_transcript_left")
+	s.Approvals, s.Decide = &connectortest.Approvals{}, forbid("wanted", bastion.Ask)
+	l := connectortest.Listen(t, s)
+	k := raw(t, "postgres://alice@"+l.Addr+"/native_transcript_left?sslmode=disable")
+	k.play(query("SELECT 'wanted'"), until("N NOTICE"))
+	if err := k.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(l.Recorded(), " Kind:"+string(bastion.EventEnd)+" ") {
+		runtime.Gosched()
+	}
+	if got := l.Transcript(); !strings.HasSuffix(got, "ERROR: cancelled, or the client went away\n") {
+		t.Errorf("%q", got)
 	}
 }

@@ -224,7 +224,12 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 	}
 	user, password := p.Secret().Reveal()
 	if asked.user != "" && asked.user != user && !slices.Contains(asked.aliases, asked.user) {
-		return nil, &bastion.TargetError{Code: "28000", Summary: "the target has no user of the name " + strconv.Quote(bastion.VisibleLine(asked.user)) + " for you; leave the user out, or use your own name: the bastion logs in with the target's own credential"}
+		// libpq sends the name of the computer's user where the person gives none.
+		self := "your own name"
+		if len(asked.aliases) > 0 {
+			self = strconv.Quote(bastion.VisibleLine(asked.aliases[0])) + ", which is you (psql -U)"
+		}
+		return nil, &bastion.TargetError{Code: "28000", Summary: "the target has no user of the name " + strconv.Quote(bastion.VisibleLine(asked.user)) + " for you; connect as " + self + ": the bastion logs in with the target's own credential"}
 	}
 	config, err := opts.config(user, password, p.Label())
 	if err != nil {

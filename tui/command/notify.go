@@ -94,7 +94,7 @@ func (c *call) undelivered(ctx context.Context) error {
 	case c.json:
 		return nil
 	case len(rows) == 0:
-		c.words("everything was delivered, or is still being tried")
+		c.words("nothing was given up on: what a channel was to tell was told, or is still being tried")
 		return nil
 	}
 	return c.table([]string{"NO", "CHANNEL", "KIND", "REQUEST", "TO", "HAPPENED", "TRIED", "WHY NOT"}, rows)
