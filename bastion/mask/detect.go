@@ -123,18 +123,18 @@ func (r Rules) Scan(v []byte) (out []byte, found bool) {
 // string takes its place then. A byte 1 before the text, as PostgreSQL's jsonb has in
 // binary format, stays.
 func (r Rules) ScanJSON(v []byte) (out []byte, found bool) {
-	if len(v) > 0 && v[0] == 1 && r.made {
-		if out, found = r.ScanJSON(v[1:]); !found {
-			return v, false
-		}
-		return append([]byte{1}, out...), true
+	text := v
+	if r.made && len(v) > 0 && v[0] == 1 { // once: a value of nothing else must not cost a call each
+		text = v[1:]
 	}
-	out, found = r.Scan(v)
-	if !found {
-		return out, false
+	if out, found = r.Scan(text); !found {
+		return v, false
 	}
-	if t := bytes.TrimLeft(v, " \t\r\n"); len(t) == 0 || t[0] != '{' && t[0] != '[' && t[0] != '"' {
-		return []byte(`"` + Redacted + `"`), true
+	if t := bytes.TrimLeft(text, " \t\r\n"); len(t) == 0 || t[0] != '{' && t[0] != '[' && t[0] != '"' {
+		out = []byte(`"` + Redacted + `"`)
+	}
+	if len(text) < len(v) {
+		out = append([]byte{1}, out...)
 	}
 	return out, true
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -264,6 +265,17 @@ func TestScanJSON(t *testing.T) {
 		if out, _ := r.ScanJSON([]byte(in)); string(out) != want {
 			t.Errorf("%s became %s, want %s", in, out, want)
 		}
+	}
+}
+
+// TestScanJSONOfVersions: a target may send nothing but first bytes, and a stack that
+// overflows would end every session.
+func TestScanJSONOfVersions(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(16 << 20))
+	r := detecting(t, mask.Last4)
+	v := append(bytes.Repeat([]byte{1}, 1<<20), " 4111111111111111"...)
+	if out, found := r.ScanJSON(v); !found || bytes.Contains(out, []byte("4111111111111111")) {
+		t.Errorf("found %v, %d bytes", found, len(out))
 	}
 }
 

@@ -39,7 +39,8 @@ func TestValues(t *testing.T) {
 		{p(task.Text, bounds("2", "3")), "éééé", "", "at most 3 characters"},
 		{p(task.Text, pattern("[a-z]+")), "abc", "abc", ""},
 		{p(task.Text, pattern("[a-z]+")), "abc;", "", "matches [a-z]+"},
-		{p(task.Text, pattern("a|b")), "ab", "", "matches"}, // all of it, not a part
+		{p(task.Text, pattern("a|b")), "ab", "", "matches"},                 // all of it, not a part
+		{p(task.Text, pattern("[a-z]+)|(?:x")), "abc; more", "", "matches"}, // it closes what it did not open
 		{p(task.Integer), "7", "7", ""},
 		{p(task.Integer), "-7", "-7", ""},
 		{p(task.Integer), "+007", "7", ""},

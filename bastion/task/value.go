@@ -102,8 +102,14 @@ func (t Type) measure(s string, bound bool) (*big.Rat, bool) {
 	return nil, false
 }
 
-// whole is the pattern for all of a text.
-func (p Parameter) whole() (*regexp.Regexp, error) { return regexp.Compile(`^(?:` + p.Pattern + `)$`) }
+// whole is the pattern for all of a text. The pattern is read by itself first: one
+// that closes a parenthesis it did not open would hold for a part.
+func (p Parameter) whole() (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(p.Pattern); err != nil {
+		return nil, err
+	}
+	return regexp.Compile(`^(?:` + p.Pattern + `)$`)
+}
 
 // check says what is wrong with a parameter.
 func (p Parameter) check(c *checker, path string) {
