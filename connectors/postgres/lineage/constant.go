@@ -65,6 +65,13 @@ func (a *analysis) positive(n *pg.Node) bool {
 	return i >= 0
 }
 
+// small reports whether a node is nothing, NULL, a truth value or an integer of four bytes:
+// no sum of such is too large.
+func (a *analysis) small(n *pg.Node) bool {
+	k := a.constant(n)
+	return n.GetNode() == nil || k.null || k.isBool || k.isInt
+}
+
 // isConstant reports whether a node is a constant, whatever its value.
 func isConstant(n *pg.Node) bool {
 	_, ok := n.GetNode().(*pg.Node_AConst)

@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,14 @@ var (
 		ntile nth_value num_nonnulls num_nulls octet_length percent_rank pg_typeof quote_literal quote_nullable rank replace
 		reverse right row_number row_to_json rtrim sha224 sha256 sha384 sha512 split_part starts_with string_agg strpos
 		sum to_json to_jsonb translate upper pg_column_size`)
+	// edged names those of them that fail for values at the edge of their types.
+	edged = set(`abs age avg date_part date_trunc extract sum to_jsonb jsonb_agg jsonb_build_array jsonb_build_object array_agg`)
+	// passing names functions that return rows, if they are given some.
+	passing = set(`array_agg min max mode percentile_disc unnest array_append array_cat array_prepend array_remove array_replace`)
+	// measuring names functions whose results are small numbers, whatever their arguments.
+	measuring = set(`length char_length character_length octet_length bit_length position strpos count num_nulls num_nonnulls`)
+	// units names what date_trunc and extract take of all kinds of dates.
+	units          = set(`century day decade epoch millennium month quarter year`)
 	totalOperators = set(`|| = <> != < > <= >= ~~ !~~ ~~* !~~* ~ ~* !~ !~* -> ->> BETWEEN`)
 	// rowsets names functions that return rows: how many, tells of the arguments.
 	rowsets = set(`generate_series generate_subscripts unnest json_array_elements json_array_elements_text json_each json_each_text
@@ -119,6 +128,7 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 		for i, n := range x.MinMaxExpr.Args {
 			f = a.beside(f, i == 0, n, sc)
 		}
+		a.compares(f)
 		return f.computed() // it chooses by what the values are, as in keeping
 	case *pg.Node_CaseExpr:
 		return a.choice(x.CaseExpr, sc)
@@ -127,7 +137,9 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 	case *pg.Node_AArrayExpr:
 		return a.list(x.AArrayExpr.Elements, sc).computed()
 	case *pg.Node_RowExpr:
-		return a.row(x.RowExpr.Args, sc).computed()
+		f := a.row(x.RowExpr.Args, sc).computed()
+		f.row = true
+		return f
 	case *pg.Node_List:
 		return a.list(x.List.Items, sc)
 	case *pg.Node_AIndirection:
@@ -203,7 +215,7 @@ func (a *analysis) column(c *pg.ColumnRef, sc *scope) flow {
 	if n := len(c.Fields); n > 0 && c.Fields[n-1].GetAStar() != nil {
 		// t.* within an expression is the whole row.
 		fields, _, ok := a.star(&pg.Node{Node: &pg.Node_ColumnRef{ColumnRef: c}}, sc)
-		f := flow{derived: true}
+		f := flow{derived: true, row: true}
 		for _, x := range fields {
 			f = f.with(x.flow)
 		}
@@ -272,14 +284,23 @@ func (a *analysis) choice(c *pg.CaseExpr, sc *scope) flow {
 	f = a.beside(f, false, c.Defresult, sc)
 	if c.Arg != nil {
 		decides = decides.with(a.operator([]string{"="}, decides))
+		a.compares(decides)
 	}
 	if !tame || !a.tame(c.Defresult, sc) {
 		a.probe(decides, false) // and decides what is computed at all
 	}
 	if decides.carries() {
-		f = f.with(decides.computed())
+		f = f.with(decides.computed().plain())
+		f.chosen = f.chosen || !a.small(c.Defresult) || slices.ContainsFunc(c.Args, func(n *pg.Node) bool { return !a.small(n.GetCaseWhen().GetResult()) })
 	}
 	return f
+}
+
+// compares notes that values are compared.
+func (a *analysis) compares(f flow) {
+	if f.row {
+		a.probe(f, false)
+	}
 }
 
 // operation reads an operator and the constructs that are written with operators.
@@ -288,12 +309,16 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 	names := stringsOf(x.Name)
 	l, r := a.expr(x.Lexpr, sc), a.expr(x.Rexpr, sc)
 	f := l.with(r)
+	if len(names) > 0 && names[len(names)-1] != "||" && !spelled(x) {
+		a.compares(f)
+	}
 	last := ""
 	if len(names) > 0 {
 		last = names[len(names)-1]
 	}
 	switch x.Kind {
 	case pg.A_Expr_Kind_AEXPR_NULLIF:
+		f.chosen = f.chosen || r.carries()
 		return f.with(a.operator([]string{"="}, f)).computed()
 	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN, pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
 		if f.carries() && !a.tame(x.Rexpr, sc) { // one bound decides whether the other is computed
@@ -310,7 +335,7 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 		a.refuse("the statement holds an operator of a kind that this bastion does not know")
 	}
 	f = f.with(a.operator(names, f))
-	if !totalOperators[last] || strings.Contains(last, "~") && r.carries() {
+	if !totalOperators[last] || f.carries() && strings.Contains(last, "~") && !a.pattern(last, x.Rexpr) || f.chosen && strings.HasPrefix(last, "->") {
 		a.probe(f, false)
 	}
 	// The elements of a list, and those of rows, are compared up to the one that decides.
@@ -318,7 +343,36 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 	if f.carries() && (rows && !(a.tame(x.Lexpr, sc) && a.tame(x.Rexpr, sc)) || x.Kind == pg.A_Expr_Kind_AEXPR_IN && !a.tame(x.Rexpr, sc)) {
 		a.probe(f, false)
 	}
+	f.row = f.row && last == "||"
+	f.chosen = f.chosen && last == "||" || r.carries() && strings.HasPrefix(last, "->")
 	return f.computed()
+}
+
+// spelled reports whether both sides of a comparison are written as rows, which the
+// server takes apart before anything runs.
+func spelled(x *pg.A_Expr) bool {
+	if x.Lexpr.GetRowExpr() == nil {
+		return false
+	}
+	l := x.Rexpr.GetList()
+	return x.Rexpr.GetRowExpr() != nil || l != nil && !slices.ContainsFunc(l.Items, func(n *pg.Node) bool { return n.GetRowExpr() == nil })
+}
+
+// regular is what regular expressions look like that are never wrong.
+var regular = regexp.MustCompile(`^\^?(?:[A-Za-z0-9 _@%&,:;<>=!~'"/#-]|\.\*?|\\[.dsw]|\[(?:a-z|A-Z|0-9|[A-Za-z0-9_])+\])*\$?$`)
+
+// pattern reports whether an operator finds nothing wrong with a pattern, whatever it is
+// compared with: LIKE finds an escape at the end only where all before it fits, and no
+// value that is NULL is compared with an expression that is wrong.
+func (a *analysis) pattern(operator string, n *pg.Node) bool {
+	k := a.constant(n)
+	switch {
+	case !k.isText:
+		return k.null
+	case strings.Contains(operator, "~~"):
+		return !strings.HasSuffix(k.s, `\`)
+	}
+	return regular.MatchString(k.s)
 }
 
 // operator notes the use of an operator, and returns what else than the operands
@@ -393,6 +447,7 @@ func (a *analysis) cast(c *pg.TypeCast, sc *scope) flow {
 	}
 	plain := len(c.TypeName.GetTypmods()) == 0 && len(c.TypeName.GetArrayBounds()) == 0
 	if last := names[len(names)-1]; plain && (last == "text" || last == "varchar") {
+		f.row = false
 		return f
 	}
 	a.probe(f, false) // a cast that fails tells of the value
@@ -443,7 +498,17 @@ func (a *analysis) selection(x *pg.A_Indirection, sc *scope) flow {
 			return f
 		}
 	}
-	f := a.expr(x.Arg, sc).with(a.indirection(x.Indirection, sc))
+	f := a.expr(x.Arg, sc)
+	for _, n := range x.Indirection { // subscripts are computed up to one that is NULL
+		for _, i := range []*pg.Node{n.GetAIndices().GetLidx(), n.GetAIndices().GetUidx()} {
+			if f.carries() && !a.tame(i, sc) {
+				a.probe(f, false)
+			}
+			g := a.expr(i, sc)
+			f.chosen = f.chosen || g.carries()
+			f = f.with(g)
+		}
+	}
 	for _, n := range x.Indirection {
 		if s := n.GetString_(); s != nil {
 			// (row).f can be f(row). Fields of row types are not in the catalog here.
@@ -613,6 +678,9 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		a.operator([]string{"="}, args)
 		order = order.with(args)
 	}
+	if last == "min" || last == "max" || c.AggDistinct || len(c.AggOrder) > 0 {
+		a.compares(args)
+	}
 	if order.carries() {
 		a.sorted = append(a.sorted, order)
 	}
@@ -681,7 +749,7 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		}
 		return opaque.with(args), nil, false
 	}
-	if rowsets[last] || !total[last] && !a.part(last, c.Args) {
+	if rowsets[last] || !total[last] && !a.part(last, c.Args) || args.chosen && edged[last] || args.carries() && !a.fits(last, c.Args) {
 		a.probe(args, false)
 	} else {
 		for i := range given.flows {
@@ -693,7 +761,21 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 	if keeping[last] && len(c.Args) <= 1 {
 		return args, nil, false
 	}
+	args.row = args.row && (passing[last] || keeping[last])
+	args.chosen = args.chosen && !measuring[last] || order.carries()
 	return args.computed(), nil, false
+}
+
+// fits reports whether the constants that a function wants are right: a wrong one makes
+// it fail, but not where another argument is NULL.
+func (a *analysis) fits(function string, args []*pg.Node) bool {
+	switch function {
+	case "date_trunc", "date_part", "extract":
+		return len(args) == 2 && units[strings.ToLower(a.constant(args[0]).s)]
+	case "split_part":
+		return len(args) == 3 && a.constant(args[2]).isInt && a.constant(args[2]).i > 0
+	}
+	return true
 }
 
 // part reports whether a call takes a part of a text at places that cannot be wrong:
@@ -718,6 +800,8 @@ func picky(function string, i, n int, variadic bool) bool {
 		return i != 1
 	case "split_part": // zero
 		return i == 2
+	case "lag", "lead": // the distance tells which row is looked at, if any
+		return i == 1
 	case "nth_value": // zero and less
 		return i == 1
 	case "ntile":

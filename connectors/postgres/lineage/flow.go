@@ -24,6 +24,12 @@ type flow struct {
 	// mixed: some values are those of columns, and others are not of the same columns. A
 	// token that is equal for equal values would tell which of them are.
 	mixed bool
+	// row: the values may be rows, or hold some. Rows are compared field by field, which
+	// fails where it comes to one that cannot be compared: whether it does tells of those before.
+	row bool
+	// chosen: hidden values may have chosen among values of the text, also such on which
+	// functions fail that take those of any table.
+	chosen bool
 }
 
 // opaque is the flow of what cannot be looked into.
@@ -36,6 +42,8 @@ func (f flow) with(g flow) flow {
 	f.hidden = f.hidden || g.hidden
 	f.argument = f.argument || g.argument
 	f.mixed = f.mixed || g.mixed
+	f.row = f.row || g.row
+	f.chosen = f.chosen || g.chosen
 	f.columns = union(f.columns, g.columns)
 	f.by = union(f.by, g.by)
 	return f
@@ -81,6 +89,12 @@ func (f flow) computed() flow {
 	return f
 }
 
+// plain is the flow of something that is no row, nor one of the text's values.
+func (f flow) plain() flow {
+	f.row, f.chosen = false, false
+	return f
+}
+
 // covers reports whether all columns that flow into g flow into f.
 func (f flow) covers(g flow) bool {
 	return !slices.ContainsFunc(g.columns, func(c string) bool { return !slices.Contains(f.columns, c) }) && (f.unproven || !g.hidden && len(g.by) == 0)
@@ -103,7 +117,7 @@ func (f flow) constant() bool {
 
 func (f flow) equal(g flow) bool {
 	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && f.argument == g.argument && f.mixed == g.mixed &&
-		len(f.columns) == len(g.columns) && len(f.by) == len(g.by)
+		f.row == g.row && f.chosen == g.chosen && len(f.columns) == len(g.columns) && len(f.by) == len(g.by)
 }
 
 // field is a column of something in FROM, or of a query's answer.
@@ -272,7 +286,7 @@ func (e *entry) whole() flow {
 	if e.loose {
 		return opaque
 	}
-	f := flow{derived: true}
+	f := flow{derived: true, row: true}
 	for i := range e.fields {
 		f = f.with(e.fields[i].flow)
 	}

@@ -22,7 +22,9 @@ func (a *analysis) lazily(nodes []*pg.Node, sc *scope) flow {
 		if i > 0 && f.carries() && !a.tame(n, sc) {
 			a.probe(f, false)
 		}
+		chosen := i > 0 && f.carries() && !a.small(n)
 		f = a.beside(f, i == 0, n, sc)
+		f.chosen = f.chosen || chosen
 	}
 	return f
 }
