@@ -33,11 +33,17 @@ type planned struct {
 	state    task.State
 	votes    map[uint64][]*account // approvals, by the request
 	request  uint64
-	skips    map[uint64]int // of a step, by the request
-	repeats  map[uint64]int // the same requests, if they are to repeat it: after how many attempts
+	skips    map[uint64]skip // by the request
 	denied   map[uint64]bool
 	expires  time.Time // of the approval
 	steps    [2]stage
+}
+
+// skip is what was asked about a step that is in the way.
+type skip struct {
+	step    int // from 1
+	way     task.Way
+	attempt int // how often the step had been repeated when it was asked
 }
 
 // stage is a step of the model.
@@ -82,7 +88,7 @@ func TestModel(t *testing.T) {
 
 // back is a task that is a draft again.
 func (p *planned) back() {
-	*p = planned{author: p.author, revision: p.revision, state: task.Draft, votes: p.votes, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: p.denied}
+	*p = planned{author: p.author, revision: p.revision, state: task.Draft, votes: p.votes, skips: map[uint64]skip{}, denied: p.denied}
 }
 
 type model struct {
@@ -377,7 +383,7 @@ func (m *model) create(a *account) {
 	})
 	m.agree("new", a.has("designer"), err)
 	if err == nil {
-		m.tasks = append(m.tasks, &planned{author: a, revision: 1, state: task.Draft, votes: map[uint64][]*account{}, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: map[uint64]bool{}})
+		m.tasks = append(m.tasks, &planned{author: a, revision: 1, state: task.Draft, votes: map[uint64][]*account{}, skips: map[uint64]skip{}, denied: map[uint64]bool{}})
 	}
 }
 
@@ -388,7 +394,7 @@ func (m *model) edit(id int, p *planned, a *account) {
 	})
 	m.agree("edit", a == p.author && a.has("designer") && p.state.Editable(), err)
 	if err == nil {
-		*p = planned{author: p.author, revision: p.revision + 1, state: task.Draft, votes: p.votes, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: p.denied}
+		*p = planned{author: p.author, revision: p.revision + 1, state: task.Draft, votes: p.votes, skips: map[uint64]skip{}, denied: p.denied}
 	}
 }
 
@@ -411,7 +417,7 @@ func (m *model) vote(p *planned, request uint64, a *account, v bastion.Verdict) 
 		return
 	}
 	m.follow() // what has expired has
-	if request != p.request && p.skips[request] == 0 {
+	if request != p.request && p.skips[request] == (skip{}) {
 		return
 	}
 	open := bastion.RequestState("")
@@ -426,8 +432,8 @@ func (m *model) vote(p *planned, request uint64, a *account, v bastion.Verdict) 
 	if a.human == p.author.human || !a.has("reviewer") || a.who.Kind != bastion.Person {
 		m.Fatalf("%s voted on request %d", a.who.Name, request)
 	}
-	step, skip := p.skips[request]
-	if skip {
+	asked, skips := p.skips[request]
+	if skips {
 		for _, s := range p.steps {
 			if slices.ContainsFunc(append(slices.Clone(s.earlier), s.by), func(by *account) bool { return by != nil && by.human == a.human }) {
 				m.Fatalf("%s executed a step and votes on a skip", a.who.Name)
@@ -436,19 +442,19 @@ func (m *model) vote(p *planned, request uint64, a *account, v bastion.Verdict) 
 	}
 	switch {
 	case v == bastion.VoteDeny:
-		m.denied(p, request, skip)
+		m.denied(p, request, skips)
 		return
-	case open == bastion.Approved && !skip && p.state == task.Review:
+	case open == bastion.Approved && !skips && p.state == task.Review:
 		p.state, p.expires = task.Approved, m.world.Now().Add(task.Lasts)
-	case open == bastion.Approved && skip && len(p.votes[request]) == 0:
-		m.resumed(p, step, request)
+	case open == bastion.Approved && skips && len(p.votes[request]) == 0:
+		m.resumed(p, asked)
 	}
 	p.votes[request] = append(p.votes[request], a)
 }
 
-func (m *model) denied(p *planned, request uint64, skip bool) {
+func (m *model) denied(p *planned, request uint64, skips bool) {
 	switch {
-	case skip:
+	case skips:
 		delete(p.skips, request)
 	case p.state == task.Running:
 		p.state = task.Stopped
@@ -459,10 +465,10 @@ func (m *model) denied(p *planned, request uint64, skip bool) {
 }
 
 // resumed is a step that people voted to leave out, or to execute again.
-func (m *model) resumed(p *planned, step int, request uint64) {
-	s := &p.steps[step-1]
-	attempt, repeats := p.repeats[request]
-	if p.denied[p.request] || s.over || s.skipped || !m.world.Now().Before(p.expires) || attempt != len(s.earlier) || repeats && !s.failed ||
+func (m *model) resumed(p *planned, asked skip) {
+	s := &p.steps[asked.step-1]
+	repeats := asked.way == task.Repeating
+	if p.denied[p.request] || s.over || s.skipped || !m.world.Now().Before(p.expires) || asked.attempt != len(s.earlier) || repeats && !s.failed ||
 		p.state != task.Approved && p.state != task.Running && p.state != task.Failed && p.state != task.Stopped {
 		return
 	}
@@ -548,7 +554,7 @@ func (m *model) stop(id int, p *planned, a *account) {
 	case p.state == task.Running:
 		p.state = task.Stopped
 	default:
-		*p = planned{author: p.author, revision: p.revision, state: task.Withdrawn, votes: p.votes, skips: map[uint64]int{}, repeats: map[uint64]int{}, denied: p.denied}
+		*p = planned{author: p.author, revision: p.revision, state: task.Withdrawn, votes: p.votes, skips: map[uint64]skip{}, denied: p.denied}
 	}
 }
 
@@ -558,10 +564,7 @@ func (m *model) resume(id int, p *planned, a *account, step int, way task.Way) {
 	err := m.visit(a, func(v *bastion.Session) error {
 		_, r, err := m.world.ledger.Resume(m.ctx, v, uint64(id), []string{"one", "two"}[step], way, "it is not needed")
 		if err == nil {
-			p.skips[r.ID] = step + 1
-			if way == task.Repeating {
-				p.repeats[r.ID] = len(s.earlier)
-			}
+			p.skips[r.ID] = skip{step + 1, way, len(s.earlier)}
 		}
 		return err
 	})
