@@ -99,6 +99,9 @@ type TargetError struct {
 	// Native is the error in the target's own protocol, for clients that speak it;
 	// dropped like Detail.
 	Native []byte
+	// Named is what of Native, as that has it, only names things of the target's, such
+	// as a table and a constraint. It is kept where Native is dropped.
+	Named []byte
 }
 
 func (e *TargetError) Error() string {

@@ -208,7 +208,7 @@ func (c *Conn) stream(ctx context.Context, op bastion.Operation, r *lineage.Read
 		if _, ok := errors.AsType[*pgconn.PgError](err); !ok && c.told != nil {
 			return c.told
 		}
-		err = failed(err, r.Class)
+		err = c.failed(err, r.Class)
 		if te, ok := errors.AsType[*bastion.TargetError](err); ok && c.main.IsClosed() {
 			te.Lost = true // the target ended the session with its error
 		}

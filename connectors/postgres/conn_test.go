@@ -210,8 +210,8 @@ func TestErrors(t *testing.T) {
 		{"CREATE TABLE customers (a int)", "42P07", `relation "customers" already exists`, ""},
 		{"SELECT 1 / (id - id) FROM customers", "22012", "division by zero", "division by zero"},
 		{"SELECT country::regclass FROM customers WHERE id = 1", "42P01", "undefined table", "does not exist"},
-		{"UPDATE customers SET id = 2 WHERE id = 1", "23505", "unique violation of constraint customers_pkey on table customers", "Key (id)=(2) already exists"},
-		{"DELETE FROM customers WHERE id = 1", "23503", "foreign key violation of constraint", ""},
+		{"UPDATE customers SET id = 2 WHERE id = 1", "23505", `duplicate key value violates unique constraint "customers_pkey"`, "Key (id)=(2) already exists"},
+		{"DELETE FROM customers WHERE id = 1", "23503", `update or delete on table "customers" violates foreign key constraint "orders_customer_id_fkey" on table "orders"`, "Key (id)=(1)"},
 		{"SELECT pg_read_file('/etc/passwd')", "42501", "permission denied for function pg_read_file", ""},
 	} {
 		for _, s := range []*connectortest.Session{clear, masked} {

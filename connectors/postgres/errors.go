@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -70,29 +71,34 @@ func timeout(err error) bool {
 
 // failed turns an error of a running statement into one for people. Only what
 // speaks of the person's own text goes into the summary.
-func failed(err error, class lineage.Class) error {
+func (c *reading) failed(err error, class lineage.Class) error {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return &bastion.TargetError{Summary: "the connection to the target was lost; open the target again", Lost: true}
 	}
-	return serverError(pe, class, nil)
+	te := c.serverError(pe, class, nil)
+	if te.Code == "25P02" {
+		te.Summary = "the transaction has failed, and nothing but ROLLBACK runs until it ends"
+	}
+	return te
 }
 
 // serverError is an error of the server's, and its own bytes for who may see them.
-func serverError(pe *pgconn.PgError, class lineage.Class, native []byte) *bastion.TargetError {
+func (c *reading) serverError(pe *pgconn.PgError, class lineage.Class, native []byte) *bastion.TargetError {
 	te := &bastion.TargetError{Code: sqlState(pe), Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position), Native: native}
 	switch {
+	case sentence(pe, class, c.relation):
+		te.Summary, te.Detail, te.Named = pe.Message, details(pe), named(pe)
 	case own(pe, class):
-		te.Summary, te.Detail = pe.Message, hints(pe)
-	case strings.HasPrefix(pe.Code, "23") && pe.Where == "": // a function may say anything
+		te.Summary, te.Detail = pe.Message, details(pe)
+	case strings.HasPrefix(pe.Code, "23") && byServer(pe, class):
 		if pe.ConstraintName != "" {
 			te.Summary += " of constraint " + pe.ConstraintName
 		}
 		if pe.TableName != "" {
 			te.Summary += " on table " + pe.TableName
 		}
-	case pe.Code == "25P02":
-		te.Summary = "the transaction has failed, and nothing but ROLLBACK runs until it ends"
+		te.Named = named(pe)
 	}
 	return te
 }
@@ -116,7 +122,16 @@ func sqlState(pe *pgconn.PgError) string {
 // data ('x'::regclass), and functions can raise anything. The parser's have a
 // position in the text, running code has none or a context.
 func own(pe *pgconn.PgError, class lineage.Class) bool {
-	if !strings.HasPrefix(pe.Code, "42") || pe.Where != "" || pe.InternalQuery != "" || pe.InternalPosition != 0 {
+	if pe.Where != "" || pe.InternalQuery != "" || pe.InternalPosition != 0 {
+		return false
+	}
+	switch pe.Code {
+	case "3F000":
+		return pe.Position > 0 || class == lineage.Static
+	case "0A000", "22023", "25001", "25P01", "26000", "2BP01", "34000", "3B001", "3D000", "55006":
+		return class == lineage.Static // what there is not, or what depends on it
+	}
+	if !strings.HasPrefix(pe.Code, "42") {
 		return false
 	}
 	switch pe.Code {
@@ -126,26 +141,17 @@ func own(pe *pgconn.PgError, class lineage.Class) bool {
 	return pe.Position > 0 || class == lineage.Static
 }
 
-// detail is the server's own words.
+// detail is the server's own words, and details all of them but the message.
 func detail(pe *pgconn.PgError) string {
-	parts := []string{pe.Message}
-	if pe.Detail != "" {
-		parts = append(parts, pe.Detail)
-	}
-	if pe.Hint != "" {
-		parts = append(parts, pe.Hint)
-	}
-	if pe.Where != "" {
-		parts = append(parts, pe.Where)
-	}
-	return strings.Join(parts, "; ")
+	return strings.Join(words(pe.Message, pe.Detail, pe.Hint, pe.Where), "; ")
 }
 
-func hints(pe *pgconn.PgError) string {
-	if pe.Detail != "" && pe.Hint != "" {
-		return pe.Detail + "; " + pe.Hint
-	}
-	return pe.Detail + pe.Hint
+func details(pe *pgconn.PgError) string {
+	return strings.Join(words(pe.Detail, pe.Hint, pe.Where), "; ")
+}
+
+func words(list ...string) []string {
+	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }
 
 // condition is the name of an SQLSTATE, from appendix A of PostgreSQL's manual.

@@ -344,7 +344,11 @@ func (s *stream) accepted(e *expected, typ byte) error {
 // ours handles an answer to a question of the bastion's own.
 func (s *stream) ours(typ byte, body []byte, e *expected) error {
 	switch {
-	case typ == '1' && e.kind == 'P', typ == '2' && e.kind == 'B', typ == '3' && e.kind == 'C', typ == 'C' && e.kind == 'E', typ == 'n' && e.kind == 'D':
+	case typ == '1' && e.kind == 'P', typ == '2' && e.kind == 'B', typ == '3' && e.kind == 'C', typ == 'C' && e.kind == 'E':
+		s.pop()
+		return nil
+	case typ == 'n' && e.kind == 'D' && e.own.stmt != nil:
+		e.own.stmt.fields = nil
 		s.pop()
 		return nil
 	case typ == 't' && e.kind == 'D':
@@ -554,7 +558,7 @@ func (s *stream) failure(e *expected, body []byte) error {
 	if l != nil {
 		class = l.reading.Class
 	}
-	te := serverError(pe, class, bytes.Clone(body))
+	te := s.serverError(pe, class, bytes.Clone(body))
 	if e == nil || pe.SeverityUnlocalized == "FATAL" || pe.SeverityUnlocalized == "PANIC" {
 		te.Lost = true
 		return te

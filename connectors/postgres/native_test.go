@@ -90,6 +90,8 @@ func TestNativeExtendedQuery(t *testing.T) {
 func TestNativeNames(t *testing.T) {
 	one, two := parse("a", "SELECT 1 AS one"), parse("a", "SELECT 2 AS two")
 	exec := []any{bind("", "a"), describe('P', ""), run("")}
+	silent := []any{bind("", "a"), run("")}
+	table := "CREATE TEMP TABLE t (a int, v varchar(5))"
 	long := strings.Repeat("ž", 31) + "n" // 63 bytes
 	alike(t, map[string][]any{
 		"taken":            together(one, two, sync_, ready{}, exec, sync_, ready{}),
@@ -120,6 +122,14 @@ func TestNativeNames(t *testing.T) {
 		"renewed":                         together(one, sync_, ready{}, "DO $$ BEGIN PERFORM 1; END $$", exec, sync_, ready{}, exec, sync_, ready{}),
 		"renewed, other shape": together("CREATE TEMP TABLE t (a int)", parse("a", "SELECT * FROM t"), describe('S', "a"), sync_, ready{}, exec, sync_, ready{},
 			"ALTER TABLE t ADD b text", exec, sync_, ready{}, closing('S', "a"), parse("a", "SELECT * FROM t"), exec, sync_, ready{}),
+		"renewed, other shape, portal described": together(table, parse("a", "SELECT * FROM t"), exec, sync_, ready{}, "ALTER TABLE t ADD b text", exec, sync_, ready{}, exec, sync_, ready{}),
+		"renewed, other shape, never described":  together(table, parse("a", "SELECT * FROM t"), silent, sync_, ready{}, "ALTER TABLE t ADD b text", silent, sync_, ready{}),
+		"renewed, other shape, never run":        together(table, parse("a", "SELECT * FROM t"), sync_, ready{}, "ALTER TABLE t ADD b text", "BEGIN", exec, sync_, ready{}, "ROLLBACK", exec, sync_, ready{}),
+		"renewed, other length":                  together(table, parse("a", "SELECT * FROM t"), describe('S', "a"), sync_, ready{}, "ALTER TABLE t ALTER v TYPE varchar(9)", exec, sync_, ready{}),
+		"renewed, other default":                 together(table, parse("a", "SELECT * FROM t"), silent, sync_, ready{}, "ALTER TABLE t ALTER v SET DEFAULT 'x'", exec, sync_, ready{}),
+		"renewed, gone":                          together(table, parse("a", "SELECT * FROM t"), exec, sync_, ready{}, "DROP TABLE t", exec, sync_, ready{}),
+		"renewed, deallocated by code":           together(one, sync_, ready{}, "DO $$ BEGIN EXECUTE 'DEALLOCATE a'; END $$", exec, sync_, ready{}),
+		"renewed in a transaction, other shape":  together(table, parse("a", "SELECT * FROM t"), exec, sync_, ready{}, "BEGIN", "ALTER TABLE t ADD b text", exec, sync_, ready{}, "ROLLBACK", exec, sync_, ready{}),
 	})
 }
 

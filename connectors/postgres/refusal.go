@@ -137,5 +137,8 @@ func appendError(b []byte, severity string, err error) []byte {
 	if position > 0 {
 		field('P', strconv.Itoa(position))
 	}
+	if te != nil {
+		b = append(b, te.Named...)
+	}
 	return wire.End(append(b, 0), at)
 }

@@ -310,9 +310,6 @@ func (s *stream) query(m queryMessage, lanes []*lane) error {
 		if err := s.same(l); err != nil {
 			return err
 		}
-		if err := s.learn(l); err != nil {
-			return err
-		}
 	}
 	for _, l := range lanes {
 		l.used = true
@@ -441,9 +438,6 @@ func (s *stream) bind(m bindMessage, lanes []*lane) error {
 	var params []byte
 	p := &portal{lane: l, of: st}
 	if l != nil {
-		if err := s.learn(l); err != nil {
-			return err
-		}
 		s.going(l) // planning it may run functions
 	}
 	s.mu.Lock()
@@ -592,9 +586,6 @@ func (s *stream) execute(m executeMessage, lanes []*lane) error {
 			}
 		}
 		p.begun = true
-		if err := s.learn(l); err != nil {
-			return err
-		}
 		s.doubt(m.portal, p)
 		s.mu.Lock()
 		known := p.described || p.of.known && p.of.runs == s.runs && !l.doubt

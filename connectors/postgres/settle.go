@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sallyport/sallyport/bastion"
 	"github.com/sallyport/sallyport/connectors/postgres/lineage"
@@ -260,7 +263,7 @@ func (s *stream) renames(l *lane) {
 	if r.Prepares != "" {
 		st := &statement{text: r.Inner, sql: l.text, types: []byte{0, 0}}
 		s.mu.Lock()
-		st.runs, s.unlearnt = l.runs, true
+		st.runs = l.runs
 		s.mu.Unlock()
 		s.over(s.names.put(r.Prepares, st))
 	}
@@ -311,49 +314,6 @@ func (s *stream) noisy(l *lane) bool {
 // code reports whether the operation may run code that nobody can look into.
 func (l *lane) code() bool { return l.reading.Unsettles && !l.ends() || l.reading.Effects }
 
-// learn asks for the columns of the statements that PREPARE made, before code runs
-// after which they have to be prepared again: they must stay what they are. It does not
-// where it could break the client's transaction.
-func (s *stream) learn(l *lane) error {
-	s.mu.Lock()
-	wanted := s.unlearnt && l.code() && s.status == 'I' && s.open == 0
-	s.mu.Unlock()
-	if !wanted {
-		return nil
-	}
-	if err := s.Settle(context.Background()); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	wanted = s.status == 'I'
-	s.mu.Unlock()
-	if !wanted {
-		return nil
-	}
-	var names []string
-	s.names.each(func(name string, st *statement) {
-		if st.sql != "" && !st.known {
-			names = append(names, name)
-		}
-	})
-	for _, name := range names {
-		st, _ := s.names.get(name)
-		o := &question{stmt: &statement{}}
-		if err := s.ask(context.Background(), o, appendDescribe(nil, 'S', name), "D"); err != nil {
-			return err
-		}
-		if o.err == nil {
-			s.mu.Lock()
-			st.known, st.fields = true, o.stmt.fields
-			s.mu.Unlock()
-		}
-	}
-	s.mu.Lock()
-	s.unlearnt = false
-	s.mu.Unlock()
-	return nil
-}
-
 // going notes that an operation is about to run, and what it may do to what others
 // rely on: code may close whatever stands behind a name, and put something else there.
 func (s *stream) going(l *lane) {
@@ -371,8 +331,8 @@ func (s *stream) going(l *lane) {
 }
 
 // renew prepares a statement again under its name, if code has run that may have put
-// another behind it. PostgreSQL keeps the shape of a statement's answers, so it fails
-// if that is another one by now.
+// another behind it. It is described before that: PostgreSQL keeps the shape of a
+// statement's answers, and fails if that is another one by now.
 func (s *stream) renew(name string, st *statement) error {
 	s.mu.Lock()
 	runs, known, fields := s.runs, st.known, st.fields
@@ -390,11 +350,11 @@ func (s *stream) renew(name string, st *statement) error {
 		return nil // nothing runs until the transaction ends
 	}
 	o := &question{stmt: &statement{}}
-	b, types := appendClose(nil, 'S', name), "CPD"
+	b, types := appendClose(appendDescribe(nil, 'S', name), 'S', name), "DCPD"
 	if st.sql != "" {
 		const by = "sallyport: prepare"
 		b = appendExecute(appendBind(appendParse(b, by, st.sql), by, by), by)
-		b, types = appendClose(appendClose(b, 'P', by), 'S', by), "CPBECCD"
+		b, types = appendClose(appendClose(b, 'P', by), 'S', by), "DCPBECCD"
 	} else {
 		var at int
 		b, at = wire.Begin(b, 'P')
@@ -404,11 +364,15 @@ func (s *stream) renew(name string, st *statement) error {
 	if err := s.ask(context.Background(), o, appendDescribe(b, 'S', name), types); err != nil {
 		return err
 	}
-	if o.err != nil {
-		return &bastion.TargetError{Code: o.err.Code, Summary: "the prepared statement had to be prepared again, which failed: " + o.err.Summary}
-	}
-	if known && !sameShape(fields, o.stmt.fields) {
-		return &bastion.TargetError{Code: "0A000", Summary: "cached plan must not change result type"}
+	switch {
+	case o.err != nil && o.err.Code == "26000":
+		return noStatement(name)
+	case o.err != nil:
+		te := *o.err
+		te.Detail, te.Native = "", nil
+		return &te
+	case known && !sameShape(fields, o.stmt.fields):
+		return errShape
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -417,9 +381,13 @@ func (s *stream) renew(name string, st *statement) error {
 	return nil
 }
 
+// errShape is PostgreSQL's error where a prepared statement would answer in other columns
+// than when it was prepared. Drivers know it by the routine that gives it, and prepare again.
+var errShape = &bastion.TargetError{Code: "0A000", Summary: planChanged, Named: named(&pgconn.PgError{Message: planChanged})}
+
 // sameShape reports whether a client that knows one answer's columns can read the other.
 func sameShape(a, b []field) bool {
-	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(x, y field) bool { return x.name == y.name && x.typ == y.typ })
+	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(x, y field) bool { return x.name == y.name && bytes.Equal(x.native[6:16], y.native[6:16]) })
 }
 
 // forgetCursor notes that a name of SQL's cursors stands for something else now, or for

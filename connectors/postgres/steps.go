@@ -45,9 +45,6 @@ func (s *stream) step(m stepMessage, lanes []*lane) error {
 	if err := s.same(l); err != nil {
 		return err
 	}
-	if err := s.learn(l); err != nil {
-		return err
-	}
 	l.used, l.step, l.shift, l.of = true, true, m.shift, &statement{text: l.text, lane: l}
 	s.going(l)
 	s.copiesIn(l)

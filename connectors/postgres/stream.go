@@ -61,7 +61,6 @@ type stream struct {
 	moves            int     // statements that made or closed cursors
 	unlabelled       bool    // application_name does not begin with the label
 	program          string  // what the session made of it then
-	unlearnt         bool    // PREPARE made statements whose columns are not known
 	copies           []*lane // COPY FROM STDIN, of which the client has not ended the data
 	lanes            map[*lane]struct{}
 	listening        bool

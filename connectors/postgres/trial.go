@@ -278,7 +278,7 @@ func (a *attempt) failed(err error) error {
 	case a.text != a.op.Text() && ok:
 		pe.Position = 0 // which is one in another text
 	}
-	return failed(err, a.reading.Class)
+	return a.c.failed(err, a.reading.Class)
 }
 
 func (a *attempt) preview(took time.Duration) bastion.Preview {

@@ -141,12 +141,12 @@ func TestTry(t *testing.T) {
 		{"WITH d AS (DELETE FROM prices WHERE sku = 'p9' RETURNING *) INSERT INTO prices SELECT sku || 'x', price, was FROM d", 1, "-", "p9x|9|NULL", ""},
 		{"UPDATE prices SET sku = 'q' || sku WHERE price = 3", 1, "-", "qp3|3|NULL", ""},
 		{"MERGE INTO prices p USING (VALUES ('p1', 8), ('p77', 9)) v (s, n) ON p.sku = v.s WHEN MATCHED THEN UPDATE SET price = v.n WHEN NOT MATCHED THEN INSERT VALUES (v.s, v.n)", 2, "-", "-", ""},
-		{"UPDATE prices SET price = 0 WHERE sku = 'p1'", -1, "-", "-", "check violation"},
-		{"INSERT INTO children VALUES (1)", -1, "-", "-", "foreign key violation"}, // which would fail at COMMIT
+		{"UPDATE prices SET price = 0 WHERE sku = 'p1'", -1, "-", "-", `violates check constraint "prices_price_check"`},
+		{"INSERT INTO children VALUES (1)", -1, "-", "-", `violates foreign key constraint "children_id_fkey"`}, // which would fail at COMMIT
 		{"DELETE FROM prices WHERE sku = 'nothing'", 0, "", "-", ""},
 		{"TRUNCATE prices", -1, "-", "-", ""},
 		{"ALTER TABLE prices ADD COLUMN since date, ALTER COLUMN was SET DEFAULT 1", -1, "-", "-", ""},
-		{"ALTER TABLE prices ALTER COLUMN was SET NOT NULL", -1, "-", "-", "not-null violation"},
+		{"ALTER TABLE prices ALTER COLUMN was SET NOT NULL", -1, "-", "-", `column "was" of relation "prices" contains null values`},
 		{"CREATE INDEX prices_price ON prices (price)", -1, "-", "-", ""},
 		{"DROP TABLE prices", -1, "-", "-", ""},
 		{"CREATE TABLE fresh (id int PRIMARY KEY, of text DEFAULT 'x')", -1, "-", "-", ""},
