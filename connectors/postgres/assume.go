@@ -184,18 +184,6 @@ func (a *assumed[T]) forget(which func(name string, value T) bool) {
 	}
 }
 
-// each calls f for every name that stands for something, as far as is confirmed.
-func (a *assumed[T]) each(f func(name string, value T)) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var nothing T
-	for name, s := range a.by {
-		if s.known != nothing {
-			f(name, s.known)
-		}
-	}
-}
-
 // size is how many names stand for something, or may.
 func (a *assumed[T]) size() int {
 	a.mu.Lock()

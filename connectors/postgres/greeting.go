@@ -38,12 +38,21 @@ const (
 func readGreeting(body []byte) (greeting, []string, error) {
 	var g greeting
 	var unknown []string // protocol extensions
+	var options string
+	var params []setting
 	b := wire.NewBody(body)
 	for range 200 {
 		name := b.String()
 		if name == "" {
 			if err := b.End(); err != nil {
 				return g, nil, err
+			}
+			// What stands by itself comes after options, as in PostgreSQL, and the last counts.
+			if err := g.options(options); err != nil {
+				return g, nil, err
+			}
+			for _, p := range params {
+				g.set(p.name, p.value)
 			}
 			return g, unknown, g.check()
 		}
@@ -58,13 +67,11 @@ func readGreeting(body []byte) (greeting, []string, error) {
 				return g, nil, &bastion.ParseError{Message: "replication does not go through this bastion", Next: "connect without it"}
 			}
 		case name == "options":
-			if err := g.options(value); err != nil {
-				return g, nil, err
-			}
+			options = value
 		case strings.HasPrefix(name, "_pq_."):
 			unknown = append(unknown, name)
 		default:
-			g.set(name, value)
+			params = append(params, setting{name, value})
 		}
 	}
 	return g, nil, wire.ErrBody
@@ -133,6 +140,7 @@ func (g *greeting) set(name, value string) {
 		g.application = value
 		fallthrough // the target sees the person and the session before it
 	default:
+		g.settings = slices.DeleteFunc(g.settings, func(s setting) bool { return s.name == name })
 		g.settings = append(g.settings, setting{name, value})
 	}
 }

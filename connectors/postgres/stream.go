@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -261,9 +262,19 @@ func (k Connector) Stream(ctx context.Context, p *bastion.Permit) (bastion.Strea
 	}
 	if err != nil {
 		s.source.leave()
-		return nil, reaching(ctx, err)
+		return nil, unsuited(err, asked.settings, reaching(ctx, err))
 	}
 	return s, nil
+}
+
+// unsuited is the error of a connection that was refused for a setting which came with it,
+// in the target's own words: nothing has run that could put others in. Else it is why.
+func unsuited(err error, asked []setting, why error) error {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pe.Where != "" || !slices.ContainsFunc(asked, func(a setting) bool { return strings.Contains(strings.ToLower(pe.Message), `parameter "`+a.name+`"`) }) {
+		return why
+	}
+	return &bastion.TargetError{Code: pe.Code, Summary: pe.Message}
 }
 
 // adopt prepares the connection and takes it over from the driver.
