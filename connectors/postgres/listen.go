@@ -671,7 +671,7 @@ func (s *stream) parameter(name, value string, first bool) error {
 		// POSIX lets anything be a time zone's name.
 		_, err := time.LoadLocation(value)
 		first = first || err == nil
-	case "scram_iterations":
+	case "scram_iterations", "session_authorization", "search_path": // as they were at first
 	case "application_name":
 		value = s.programIs(value)
 		if value == s.told {
@@ -679,7 +679,7 @@ func (s *stream) parameter(name, value string, first bool) error {
 		}
 		s.told = value
 	default:
-		return nil // session_authorization is the credential's
+		return nil
 	}
 	if len(value) > 63 {
 		return nil

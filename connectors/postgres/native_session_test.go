@@ -79,7 +79,7 @@ func TestNativeGreetings(t *testing.T) {
 	l, _ := listen(t, s)
 	ssl, gss, v30, v32 := startup(80877103), startup(80877104), uint32(3<<16), uint32(3<<16|2)
 	good := func(lines []string) bool {
-		return lines[0] == "R" && slices.Contains(lines, "K") && lines[len(lines)-1] == "Z I" && slices.Contains(lines, "S client_encoding=UTF8") && slices.Contains(lines, "S standard_conforming_strings=on")
+		return lines[0] == "R" && slices.Contains(lines, "K") && lines[len(lines)-1] == "Z I" && slices.Contains(lines, "S client_encoding=UTF8") && slices.Contains(lines, "S session_authorization=shop_app") && slices.Contains(lines, "S standard_conforming_strings=on")
 	}
 	expect := func(want string) func([]string) bool {
 		return func(lines []string) bool { return strings.HasPrefix(lines[0], want) && lines[len(lines)-1] == "gone" }
