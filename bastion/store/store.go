@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -41,6 +42,10 @@ type Tx interface {
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the store is closed")
 
+// ErrDamaged is of a file that cannot be read where it should: the disk changed it, or
+// somebody did.
+var ErrDamaged = errors.New("the store is damaged")
+
 // DB is an open store. It is safe for concurrent use.
 type DB struct {
 	bolt *bbolt.DB
@@ -53,6 +58,8 @@ type DB struct {
 	waiting []*update
 	writing bool
 	closed  bool
+
+	damaged error // what was found; of the goroutine that writes
 }
 
 type update struct {
@@ -73,6 +80,9 @@ func Open(dir string) (*DB, error) {
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("opening store %s: another process holds it; stop that bastion first", path)
 	}
+	if errors.Is(err, ErrDamaged) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening store %s: %w", path, err)
 	}
@@ -91,27 +101,52 @@ func Path(dir string) string { return filepath.Join(dir, "sallyport.db") }
 // whole opens the file, unless it is shorter than it says: what reads beyond the end
 // of a mapped file is killed by the system, whenever that may be.
 func whole(path string) (b *bbolt.DB, err error) {
-	defer func() {
-		if r := recover(); r != nil { // how bbolt tells of some damage
-			b, err = nil, fmt.Errorf("the file is damaged (%v); put back a copy of it", r)
+	in := true
+	err = sound(path, &in, func() (err error) {
+		b, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+		if err != nil {
+			return err
 		}
-	}()
-	b, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+		info, err := os.Stat(path)
+		var needs int64
+		if err == nil {
+			err = b.View(func(t *bbolt.Tx) error { needs = t.Size(); return nil })
+		}
+		if err == nil && info.Size() < needs {
+			err = fmt.Errorf("%w: %s is cut short, and has %d bytes of %d; put back a copy of it", ErrDamaged, path, info.Size(), needs)
+		}
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	var needs int64
-	if err == nil {
-		err = b.View(func(t *bbolt.Tx) error { needs = t.Size(); return nil })
-	}
-	if err == nil && info.Size() < needs {
-		err = fmt.Errorf("the file is cut short: it has %d bytes of %d; put back a copy of it", info.Size(), needs)
-	}
-	if err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
 	return b, nil
+}
+
+// sound runs f, and tells of damage that bbolt comes across in the file at path: it panics, or
+// reads where there is nothing. in says when it is bbolt that runs: a panic of
+// anything else goes on.
+func sound(path string, in *bool, f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			if err = damage(path, *in, r); err == nil {
+				panic(r)
+			}
+		}
+	}()
+	return f()
+}
+
+// damage is the error for a panic that tells of damage, and nil for any other.
+func damage(path string, in bool, r any) error {
+	if _, fault := r.(interface{ Addr() uintptr }); !fault && !in {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %v; stop the bastion, and put back a copy of that file", ErrDamaged, path, r)
 }
 
 func syncDir(dir string) error {
@@ -146,7 +181,15 @@ func (db *DB) Hold(f func() error) error {
 
 // View runs f in a read transaction. Keep it short: an old reader makes the file grow.
 func (db *DB) View(f func(Tx) error) error {
-	err := db.bolt.View(func(t *bbolt.Tx) error { return f(tx{t}) })
+	in := true
+	err := sound(db.bolt.Path(), &in, func() error {
+		return db.bolt.View(func(t *bbolt.Tx) error {
+			in = false
+			err := f(tx{t, &in})
+			in = true
+			return err
+		})
+	})
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
@@ -194,14 +237,7 @@ func (db *DB) write() {
 // in a transaction of its own, so that a failure is nobody else's.
 func (db *DB) commit(batch []*update) {
 	if len(batch) > 1 {
-		err := db.bolt.Update(func(t *bbolt.Tx) error {
-			for _, u := range batch {
-				if err := call(u.f, tx{t}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		err := db.update(batch)
 		if err == nil {
 			for _, u := range batch {
 				u.done <- nil
@@ -210,7 +246,7 @@ func (db *DB) commit(batch []*update) {
 		}
 	}
 	for _, u := range batch {
-		err := db.bolt.Update(func(t *bbolt.Tx) error { return call(u.f, tx{t}) })
+		err := db.update([]*update{u})
 		if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 			err = ErrClosed
 		}
@@ -218,25 +254,57 @@ func (db *DB) commit(batch []*update) {
 	}
 }
 
+// update runs updates in one transaction. Once damage is found nothing is written any
+// more: what bbolt makes of it would be worse.
+func (db *DB) update(batch []*update) error {
+	if db.damaged != nil {
+		return db.damaged
+	}
+	in := true
+	err := sound(db.bolt.Path(), &in, func() error {
+		return db.bolt.Update(func(t *bbolt.Tx) error {
+			in = false
+			for _, u := range batch {
+				if err := call(u.f, tx{t, &in}); err != nil {
+					return err
+				}
+			}
+			in = true
+			return nil
+		})
+	})
+	if errors.Is(err, ErrDamaged) {
+		db.damaged = err
+	}
+	return err
+}
+
 // call turns a panic of f into an error: it runs on another caller's goroutine,
 // and one session's fault must not become another's.
-func call(f func(Tx) error, t Tx) (err error) {
+func call(f func(Tx) error, t tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("internal error: panic in a transaction")
+			if err = damage(t.bolt.DB().Path(), *t.in, p); err == nil {
+				err = fmt.Errorf("internal error: panic in a transaction")
+			}
 		}
 	}()
 	return f(t)
 }
 
-type tx struct{ bolt *bbolt.Tx }
+// tx is a transaction. in is set while bbolt runs.
+type tx struct {
+	bolt *bbolt.Tx
+	in   *bool
+}
 
-func (t tx) Get(bucket string, key []byte) []byte {
-	b := t.bolt.Bucket([]byte(bucket))
-	if b == nil {
-		return nil
+func (t tx) Get(bucket string, key []byte) (value []byte) {
+	*t.in = true
+	if b := t.bolt.Bucket([]byte(bucket)); b != nil {
+		value = b.Get(key)
 	}
-	return b.Get(key)
+	*t.in = false
+	return value
 }
 
 func (t tx) bucket(name string) (*bbolt.Bucket, error) {
@@ -247,67 +315,78 @@ func (t tx) bucket(name string) (*bbolt.Bucket, error) {
 }
 
 func (t tx) Put(bucket string, key, value []byte) error {
+	*t.in = true
 	b, err := t.bucket(bucket)
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.Put(key, value)
 	}
-	return b.Put(key, value)
+	*t.in = false
+	return err
 }
 
 func (t tx) Delete(bucket string, key []byte) error {
+	*t.in = true
 	b, err := t.bucket(bucket)
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.Delete(key)
 	}
-	return b.Delete(key)
+	*t.in = false
+	return err
 }
 
 func (t tx) Next(bucket string) (uint64, error) { return t.Take(bucket, 1) }
 
-func (t tx) Take(bucket string, n uint64) (uint64, error) {
+func (t tx) Take(bucket string, n uint64) (first uint64, err error) {
+	*t.in = true
 	b, err := t.bucket(bucket)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		first = b.Sequence() + 1
+		err = b.SetSequence(first - 1 + n)
 	}
-	first := b.Sequence() + 1
-	return first, b.SetSequence(first - 1 + n)
+	*t.in = false
+	return first, err
 }
 
 func (t tx) Scan(bucket string, from []byte, f func(k, v []byte) (bool, error)) error {
-	b := t.bolt.Bucket([]byte(bucket))
-	if b == nil {
-		return nil
-	}
-	c := b.Cursor()
-	for k, v := c.Seek(from); k != nil; k, v = c.Next() {
-		if more, err := f(k, v); err != nil || !more {
-			return err
-		}
-	}
-	return nil
+	return t.walk(bucket, func(c *bbolt.Cursor) ([]byte, []byte) { return c.Seek(from) }, (*bbolt.Cursor).Next, f)
 }
 
 func (t tx) ScanBack(bucket string, from []byte, f func(k, v []byte) (bool, error)) error {
 	if t.bolt.Writable() {
 		return errors.New("scan backwards in a write transaction")
 	}
+	first := func(c *bbolt.Cursor) ([]byte, []byte) {
+		if from == nil {
+			return c.Last()
+		}
+		switch k, v := c.Seek(from); {
+		case k == nil:
+			return c.Last()
+		case string(k) > string(from):
+			return c.Prev()
+		default:
+			return k, v
+		}
+	}
+	return t.walk(bucket, first, (*bbolt.Cursor).Prev, f)
+}
+
+// walk calls f with what a cursor comes across.
+func (t tx) walk(bucket string, first, next func(*bbolt.Cursor) (k, v []byte), f func(k, v []byte) (bool, error)) error {
+	*t.in = true
 	b := t.bolt.Bucket([]byte(bucket))
 	if b == nil {
+		*t.in = false
 		return nil
 	}
 	c := b.Cursor()
-	var k, v []byte
-	if from == nil {
-		k, v = c.Last()
-	} else if k, v = c.Seek(from); k == nil {
-		k, v = c.Last()
-	} else if string(k) > string(from) {
-		k, v = c.Prev()
-	}
-	for ; k != nil; k, v = c.Prev() {
+	for k, v := first(c); k != nil; k, v = next(c) {
+		*t.in = false
 		if more, err := f(k, v); err != nil || !more {
 			return err
 		}
+		*t.in = true
 	}
+	*t.in = false
 	return nil
 }

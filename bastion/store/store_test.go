@@ -1,14 +1,17 @@
 package store_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/sallyport/sallyport/bastion/store"
+	"github.com/sallyport/sallyport/bastion/store/storetest"
 )
 
 func open(t testing.TB) *store.DB {
@@ -157,6 +160,104 @@ func TestCutShort(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Damage anywhere is an error that says what to do, for readers and writers: never a
+// panic, and never the end of the process.
+func TestDamaged(t *testing.T) {
+	dir := storetest.Dir(t)
+	path := store.Path(dir)
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx store.Tx) error {
+		for n := range uint64(1500) {
+			if err := tx.Put(fmt.Sprint("bucket ", n%3), binary.BigEndian.AppendUint64(nil, n), make([]byte, 100)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	sane, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	read, written := 0, 0
+	for at := 2 * page; at+page <= len(sane); at += page {
+		for _, junk := range []byte{0, 0x01, 0xff} {
+			bad := bytes.Clone(sane)
+			for i := at; i < at+page; i++ {
+				if junk != 1 || i >= at+16 && i < at+48 { // or what a page says of its first elements
+					bad[i] = junk
+				}
+			}
+			if err := errors.Join(os.Remove(path), os.WriteFile(path, bad, 0o600)); err != nil { // what failed to open may be locked
+				t.Fatal(err)
+			}
+			db, err := store.Open(dir)
+			if err != nil {
+				if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "put back a copy") {
+					t.Fatalf("opening, page %d: %v", at/page, err)
+				}
+				continue
+			}
+			for n := range 3 {
+				bucket := fmt.Sprint("bucket ", n)
+				walk := func(tx store.Tx) error {
+					sum := 0
+					return tx.Scan(bucket, nil, func(k, v []byte) (bool, error) {
+						for _, b := range v {
+							sum += int(b)
+						}
+						return true, nil
+					})
+				}
+				if err := db.View(walk); errors.Is(err, store.ErrDamaged) {
+					read++
+				} else if err != nil {
+					t.Fatalf("reading, page %d: %v", at/page, err)
+				}
+				err := db.Update(func(tx store.Tx) error {
+					if err := walk(tx); err != nil {
+						return err
+					}
+					return tx.Put(bucket, make([]byte, 8), make([]byte, 300))
+				})
+				if errors.Is(err, store.ErrDamaged) {
+					written++
+				} else if err != nil {
+					t.Fatalf("writing, page %d: %v", at/page, err)
+				}
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if read == 0 || written == 0 {
+		t.Errorf("%d readers and %d writers found damage", read, written)
+	}
+}
+
+// Whoever reads the store is told of their own mistakes, and not of damage.
+func TestPanicIsNoDamage(t *testing.T) {
+	db := open(t)
+	defer func() {
+		if r := recover(); r != "mine" {
+			t.Errorf("recovered %v", r)
+		}
+	}()
+	err := db.Update(func(tx store.Tx) error { panic("mine") })
+	if err == nil || errors.Is(err, store.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+	err = db.View(func(tx store.Tx) error { panic("mine") })
+	t.Errorf("returned %v", err)
 }
 
 func TestClosed(t *testing.T) {
