@@ -221,11 +221,14 @@ func (r *reader) unique(c *Config) {
 	owners := map[string]Service{}
 	for _, s := range c.Services {
 		for _, k := range s.Keys {
-			body := strings.Fields(k)[1]
-			if o, taken := owners[body]; taken {
+			body, err := keyBlob(k) // one key can be spelled in many ways
+			if err != nil {
+				continue // told of where it stands
+			}
+			if o, taken := owners[string(body)]; taken {
 				r.Add(s.Pos, "service %q has a key that service %q has too; every key is one identity's", s.Name, o.Name)
 			}
-			owners[body] = s
+			owners[string(body)] = s
 		}
 	}
 }
@@ -272,7 +275,11 @@ func (r *reader) provider(n ast.Node, p *Provider) {
 				r.Add(r.pos(n), "recheck: want a second or more; the provider is asked about everybody who works that often")
 			}
 		},
-		"unreachable":  func(n ast.Node) { p.Unreachable = r.span(n, "unreachable").D },
+		"unreachable": func(n ast.Node) {
+			if p.Unreachable = r.span(n, "unreachable").D; p.Unreachable < 0 {
+				r.Add(r.pos(n), "unreachable: want 0 or more; 0 means that nothing counts that the provider cannot be asked about")
+			}
+		},
 		"groups_claim": func(n ast.Node) { p.GroupsClaim = r.word(n, "groups_claim").Text },
 		"groups":       func(n ast.Node) { p.Groups = texts(r.words(n, "groups")) },
 		"ca":           func(n ast.Node) { p.CA = r.path(r.word(n, "ca").Text) },
@@ -342,7 +349,7 @@ func (r *reader) service(n ast.Node) Service {
 		},
 		"keys": func(n ast.Node) {
 			for _, w := range r.words(n, "keys") {
-				if err := checkKey(w.Text); err != nil {
+				if _, err := keyBlob(w.Text); err != nil {
 					r.Add(w.Pos, "keys: %v", err)
 					continue
 				}
@@ -364,25 +371,25 @@ func (r *reader) service(n ast.Node) Service {
 	return s
 }
 
-// checkKey checks the form of a public key: a type and, in base64, a blob that
-// begins with the same type (RFC 4253, section 6.6). Whether the kind of key is
-// good enough is for the front door to say.
-func checkKey(line string) error {
+// keyBlob reads a public key: a type and, in base64, a blob that begins with the same
+// type (RFC 4253, section 6.6). Whether the kind of key is good enough is for the
+// front door to say.
+func keyBlob(line string) ([]byte, error) {
 	f := strings.Fields(line)
 	if len(f) < 2 || strings.ContainsAny(line, "\r\n") {
-		return fmt.Errorf("want a line as in authorized_keys: a type, the key and a comment")
+		return nil, fmt.Errorf("want a line as in authorized_keys: a type, the key and a comment")
 	}
 	if strings.HasPrefix(line, "-----BEGIN") {
-		return fmt.Errorf("this is no public key; write the line of the .pub file, and never a private key")
+		return nil, fmt.Errorf("this is no public key; write the line of the .pub file, and never a private key")
 	}
 	blob, err := base64.StdEncoding.DecodeString(f[1])
 	if err != nil {
-		return fmt.Errorf("want a type and the key in base64 first; options are not supported here")
+		return nil, fmt.Errorf("want a type and the key in base64 first; options are not supported here")
 	}
 	if len(blob) < 4 || uint64(binary.BigEndian.Uint32(blob)) > uint64(len(blob)-4) || string(blob[4:4+binary.BigEndian.Uint32(blob)]) != f[0] {
-		return fmt.Errorf("the key is not of the type that stands before it, or is cut off")
+		return nil, fmt.Errorf("the key is not of the type that stands before it, or is cut off")
 	}
-	return nil
+	return blob, nil
 }
 
 func (r *reader) name(n ast.Node, what string) string {

@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -187,6 +189,31 @@ func TestForm(t *testing.T) {
 				t.Error("a secret was repeated")
 			}
 		})
+	}
+}
+
+// A key of two services would be both of them, however it is spelled.
+func TestOneKeyTwice(t *testing.T) {
+	const text = "services:\n  - { name: a, owner: a@b.example, keys: [%q] }\n  - { name: b, owner: a@b.example, keys: [%q] }\n"
+	blob := append(binary.BigEndian.AppendUint32(nil, 11), "ssh-ed25519"...)
+	blob = append(binary.BigEndian.AppendUint32(blob, 32), make([]byte, 32)...)
+	plain := base64.StdEncoding.EncodeToString(append(blob, 1)) // a last character with bits to spare
+	spare := strings.TrimSuffix(plain, "Q==") + "R=="
+	for _, again := range []string{"ssh-ed25519 " + plain, "  ssh-ed25519\t" + plain + " a comment", "ssh-ed25519 " + spare} {
+		_, problems := config.Parse("f.yaml", fmt.Appendf(nil, text, "ssh-ed25519 "+plain, again))
+		if !strings.Contains(fmt.Sprint(problems), `has a key that service "a" has too`) {
+			t.Errorf("%q: %v", again, problems)
+		}
+	}
+}
+
+// What counts for less than no time is a slip, and not told at the start alone.
+func TestUnreachable(t *testing.T) {
+	for text, refused := range map[string]bool{"-1h": true, "-1ns": true, "0": false, "1h": false} {
+		_, problems := config.Parse("f.yaml", []byte("provider: { unreachable: "+text+" }"))
+		if got := strings.Contains(fmt.Sprint(problems), "unreachable: want 0 or more"); got != refused {
+			t.Errorf("%s: %v", text, problems)
+		}
 	}
 }
 
