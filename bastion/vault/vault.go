@@ -221,11 +221,16 @@ func run(ctx context.Context, argv []string) ([]byte, error) {
 	cmd.WaitDelay = time.Second // a grandchild may hold the output open
 	contain(cmd)
 	err := cmd.Run()
+	if err != nil && cmd.Process != nil {
+		_ = cmd.Cancel() // what it started, and left behind
+	}
 	switch {
 	case out.over:
 		return nil, fmt.Errorf("it wrote more than %d bytes", Most)
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil, fmt.Errorf("it ended, but something that it started kept its output open for more than %s; have it wait for that, or send that output elsewhere", cmd.WaitDelay)
 	case err != nil:
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return nil, fmt.Errorf("it failed (%s)", strings.TrimSpace(exit.ProcessState.String()))

@@ -177,27 +177,31 @@ func TestAskedAnew(t *testing.T) {
 	}
 }
 
-// TestCancelEndsTheCommand has a command that starts another and waits for it.
-func TestCancelEndsTheCommand(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
+// TestWhatACommandLeaves has a command that ends, while what it started keeps its
+// output open.
+func TestWhatACommandLeaves(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	gone := errors.New("the session has ended")
 	done := make(chan error, 1)
 	go func() {
-		_, err := (vault.Source{Command: []string{"sh", "-c", `sleep 1000 > "$0" & wait; echo ` + canary, fifo}}).Read(ctx)
+		_, err := (vault.Source{Command: []string{"sh", "-c", `exec 3> "$0"; sleep 1000 & echo ` + canary, fifo}}).Read(t.Context())
 		done <- err
 	}()
-	r, err := os.Open(fifo) // returns once the inner command has opened it too
+	r, err := os.Open(fifo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel(gone)
-	if err := <-done; !errors.Is(err, gone) {
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "kept its output open") {
 		t.Errorf("got %v", err)
 	}
+	gone(t, r)
+}
+
+// gone checks that nobody holds the other end of a pipe any more.
+func gone(t *testing.T, r *os.File) {
+	t.Helper()
 	if err := r.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -207,4 +211,28 @@ func TestCancelEndsTheCommand(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestCancelEndsTheCommand has a command that starts another and waits for it.
+func TestCancelEndsTheCommand(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := errors.New("the session has ended")
+	done := make(chan error, 1)
+	go func() {
+		_, err := (vault.Source{Command: []string{"sh", "-c", `sleep 1000 > "$0" & wait; echo ` + canary, fifo}}).Read(ctx)
+		done <- err
+	}()
+	r, err := os.Open(fifo) // returns once the inner command has opened it too
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel(ended)
+	if err := <-done; !errors.Is(err, ended) {
+		t.Errorf("got %v", err)
+	}
+	gone(t, r)
 }
