@@ -49,7 +49,7 @@ func Text(w io.Writer, r bastion.Replay) error {
 }
 
 func ending(m bastion.Recording) string {
-	length := m.Length.Round(time.Second).String()
+	length := bastion.Span(m.Length.Round(time.Second))
 	switch {
 	case m.End.IsZero():
 		return length + " so far"
@@ -133,13 +133,13 @@ func sentence(e bastion.Event) string {
 		s += " by " + strings.Join(by, ", ") + because(e.Reason)
 	case bastion.EventTry:
 		s = request + ": the " + string(e.Verb) + " on " + e.Target
-		switch took := e.Took.Round(10 * time.Microsecond).String(); {
+		switch took := bastion.Span(e.Took.Round(10 * time.Microsecond)); {
 		case e.Effect != "":
 			s += " is run to be taken back, as a preview"
 		case e.Error != "":
 			s += " changed nothing: the preview failed after " + took + because(e.Error)
 		default:
-			s += fmt.Sprintf(" was run and taken back in %s, %d rows", took, e.Rows)
+			s += " was run and taken back in " + took + ", " + rows(e.Rows)
 		}
 	case bastion.EventRevoke:
 		if e.Request == 0 {
@@ -170,26 +170,37 @@ func sentence(e bastion.Event) string {
 		s = "refused" + because(e.Reason+e.Error)
 	case bastion.EventAlarm:
 		s = "ALARM" + because(e.Reason+e.Error)
+	case bastion.EventAct, bastion.EventTask:
+		s = strings.TrimSpace(e.Name + " " + e.Text)
+	case bastion.EventFacts:
+		s = "of " + e.Name + because(e.Text)
+	case bastion.EventRetry:
+		s = e.Text + " is delivered again"
+	case bastion.EventResize:
+		s = "the terminal has another size"
 	default:
-		s = string(e.Kind)
+		s = string(e.Kind) + because(e.Text)
 	}
 	return bastion.VisibleLine(s)
 }
 
+func rows(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
+}
+
 func result(e bastion.Event) string {
 	s := string(e.Verb) + " on " + e.Target
-	took := e.Took.Round(10 * time.Microsecond).String()
+	took := bastion.Span(e.Took.Round(10 * time.Microsecond))
 	if e.Error != "" {
 		s += " failed after " + took + ": " + e.Error
 	} else {
 		s += " done in " + took
 	}
 	if e.Verb != bastion.Connect {
-		rows := "rows"
-		if e.Rows == 1 {
-			rows = "row"
-		}
-		s += fmt.Sprintf(", %d %s", e.Rows, rows)
+		s += ", " + rows(e.Rows)
 	}
 	if len(e.Masked) > 0 {
 		s += ", masked: " + strings.Join(e.Masked, ", ")
