@@ -93,10 +93,11 @@ type link struct {
 // NewSession starts a session and records that it began. There is no session
 // without policy, approvals or recorder.
 func NewSession(ctx context.Context, c Config) (*Session, error) {
-	if c.Native != nil && c.Channel == nil {
+	switch {
+	case c.Native != nil && c.Channel != nil:
+		return nil, errors.New("internal error: a session serves a person's channel or a native client's, not both")
+	case c.Native != nil:
 		c.Channel = noTerminal{}
-	} else if c.Native != nil {
-		c.Channel = nil
 	}
 	if c.ID == "" || c.Identity.ID() == "" || c.Channel == nil || c.Policy == nil || c.Approvals == nil ||
 		c.Identities == nil || c.Secrets == nil || c.Recorder == nil || c.Archive == nil || c.Now == nil {

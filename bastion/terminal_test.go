@@ -37,6 +37,18 @@ func TestRecordedBeforeShown(t *testing.T) {
 	}
 }
 
+// A session serves a person or a native client, and says so to who wires both.
+func TestOneChannelPerSession(t *testing.T) {
+	c := newWorld(t).config()
+	if c.Channel == nil {
+		t.Fatal("there is no channel")
+	}
+	c.Native = &bytes.Buffer{}
+	if _, err := bastion.NewSession(t.Context(), c); err == nil || !strings.Contains(err.Error(), "not both") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A program that ends hands the keyboard to the next one, and no key is lost.
 func TestInputHandover(t *testing.T) {
 	w := newWorld(t)

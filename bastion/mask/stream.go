@@ -8,10 +8,9 @@ package mask
 type Stream struct {
 	rules Rules
 	buf   []byte
-	out   int // buf[:out] has been let through, or hidden, and is kept as context
-	done  int // where the last find ended; at most out
-	retry int // with fewer bytes than this it is not worth looking again
-	finds int
+	out   int  // buf[:out] has been let through, or hidden, and is kept as context
+	done  int  // where the last find ended; at most out
+	retry int  // with fewer bytes than this it is not worth looking again
 	zero  bool // something came through zero rules
 }
 
@@ -43,7 +42,6 @@ func (s *Stream) Append(dst, piece []byte) []byte {
 func (s *Stream) Flush(dst []byte) []byte {
 	if s.zero {
 		s.zero = false
-		s.finds++
 		return append(dst, Redacted...)
 	}
 	if s.rules.scanner == nil {
@@ -55,9 +53,6 @@ func (s *Stream) Flush(dst []byte) []byte {
 // Held returns the number of bytes that are kept back.
 func (s *Stream) Held() int { return len(s.buf) - s.out }
 
-// Finds returns how many parts were hidden so far.
-func (s *Stream) Finds() int { return s.finds }
-
 func (s *Stream) advance(dst []byte, final bool) []byte {
 	sc := s.rules.scanner
 	hold := len(s.buf)
@@ -67,7 +62,6 @@ func (s *Stream) advance(dst []byte, final bool) []byte {
 			dst = append(dst, s.buf[s.out:m.start]...)
 			dst = append(dst, s.rules.part(m, s.buf[m.start:m.end])...)
 			i, s.out, s.done = m.end, m.end, m.end
-			s.finds++
 			continue
 		}
 		if !final {

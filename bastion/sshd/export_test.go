@@ -31,6 +31,9 @@ func Pace(rate float64) func(context.Context) {
 	return p.wait
 }
 
+// Note logs what clients can cause as often as they like.
+func (d *Server) Note(what string, err error) { d.note(what, err) }
+
 // Conns and Visits count what the server holds.
 func (d *Server) Conns() int {
 	d.mu.Lock()

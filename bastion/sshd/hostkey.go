@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,12 +41,11 @@ func readHostKey(path string) (gossh.Signer, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("host key %s can be read by others (mode %04o); chmod 600 it, or remove it to get a new one", path, info.Mode().Perm())
 	}
-	text := make([]byte, 64<<10)
-	n, err := f.Read(text)
+	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
 	if err != nil {
 		return nil, fmt.Errorf("reading host key %s: %w", path, err)
 	}
-	key, err := gossh.ParsePrivateKey(text[:n])
+	key, err := gossh.ParsePrivateKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("host key %s is no private key without passphrase", path)
 	}

@@ -22,6 +22,7 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -412,7 +413,9 @@ func (d *Server) note(what string, err error) {
 	cause := ""
 	if c := errors.Unwrap(err); c != nil {
 		cause = bastion.VisibleLine(c.Error())
-		cause = cause[:min(len(cause), 300)]
+		if len(cause) > 300 {
+			cause = strings.ToValidUTF8(cause[:300], "") // not a part of a character
+		}
 	}
 	d.c.Log.Warn(what, "error", err, "cause", cause, "left out", d.unnoted)
 	d.noted, d.unnoted = now, 0

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -446,4 +447,16 @@ func echo(s *bastion.Session, _ sshd.Visitor) int {
 func untilEnd(s *bastion.Session, _ sshd.Visitor) int {
 	<-s.Context().Done()
 	return 0
+}
+
+// What is quoted of a long cause ends with a whole character.
+func TestNoteCutsBetweenCharacters(t *testing.T) {
+	for shift := range 4 {
+		d := newDoor(t, nil)
+		d.Note("refused", fmt.Errorf("outer: %w", errors.New(strings.Repeat("x", shift)+strings.Repeat("\u20ac", 200))))
+		log := d.log.String()
+		if !strings.Contains(log, "\u20ac\u20ac\u20ac") || strings.Contains(log, `\xe2`) || strings.Contains(log, "\ufffd") || strings.Count(log, "\u20ac") > 400 {
+			t.Errorf("%d: %s", shift, log)
+		}
+	}
 }

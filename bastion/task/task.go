@@ -236,9 +236,16 @@ func (t Task) Repeats(i int) bool {
 // Clone shares nothing with t that changes.
 func (t Task) Clone() Task {
 	t.Votes, t.Resumed, t.History = slices.Clone(t.Votes), slices.Clone(t.Resumed), slices.Clone(t.History)
+	for i := range t.Resumed {
+		t.Resumed[i].Votes = slices.Clone(t.Resumed[i].Votes)
+	}
 	t.Progress = slices.Clone(t.Progress)
 	for i := range t.Progress {
-		t.Progress[i].Results = slices.Clone(t.Progress[i].Results)
+		p := &t.Progress[i]
+		p.Results, p.Earlier = slices.Clone(p.Results), slices.Clone(p.Earlier)
+		for j := range p.Earlier {
+			p.Earlier[j].Results = slices.Clone(p.Earlier[j].Results)
+		}
 	}
 	return t
 }
