@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,6 +191,30 @@ func TestCheckUsage(t *testing.T) {
 	} {
 		if out, code := checks(t, strings.Fields(line)...); code != 2 || !strings.Contains(out, says) {
 			t.Errorf("%s: exit %d, %s", line, code, out)
+		}
+	}
+}
+
+// A directory of state that others can look into or write to is refused, before
+// anything is made in it.
+func TestStateIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	file, state := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "state")
+	demo, err := filepath.Abs("../../testdata/policies/demo.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, strings.Replace(readFile(t, "../../testdata/config/example.yaml"), "../policies/demo.yaml", demo, 1))
+	for _, mode := range []os.FileMode{0o755, 0o750, 0o701, 0o720} {
+		if err := errors.Join(os.RemoveAll(state), os.Mkdir(state, 0o700), os.Chmod(state, mode)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := open(file, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "chmod 700") {
+			t.Errorf("%04o: %v", mode, err)
+		}
+		if files, err := os.ReadDir(state); err != nil || len(files) > 0 {
+			t.Errorf("%04o: it made %v, %v", mode, files, err)
 		}
 	}
 }

@@ -80,3 +80,20 @@ func present(state string) error {
 	}
 	return fmt.Errorf("people have used this bastion, but its store %s is gone or empty, and with it the log, the requests and the policy in force; put back a copy, or take away all of %s to begin anew", store.Path(state), state)
 }
+
+// private refuses a directory of state that others can look into: what they can list
+// they can watch, and what they can write to they can exchange. One that is not there
+// yet is made with the mode that it should have.
+func private(state string) error {
+	info, err := os.Stat(state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking at the directory of state: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("the directory of state %s is open to others (mode %04o), and has to be the bastion's alone; chmod 700 it, or name another one in the configuration", state, mode)
+	}
+	return nil
+}

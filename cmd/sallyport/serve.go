@@ -90,6 +90,9 @@ func open(path string, log *slog.Logger) (s *server, err error) {
 	if err := warnings.Err(); err != nil || c == nil {
 		return nil, err
 	}
+	if err := private(c.State); err != nil {
+		return nil, err
+	}
 	key, err := pseudonymKey(c.State)
 	if err != nil {
 		return nil, err
