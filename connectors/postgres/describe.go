@@ -87,8 +87,8 @@ func (l *lane) described(body []byte) ([]field, error) {
 
 // columns announces the columns of a lane's answer.
 func (s *stream) columns(l *lane, fields []field) error {
-	var snapshot *catalog.Snapshot
-	if k := s.source.state.Load(); k != nil {
+	snapshot := l.within
+	if k := s.source.state.Load(); k != nil && snapshot == nil {
 		snapshot = k.snapshot
 	}
 	s.mu.Lock()

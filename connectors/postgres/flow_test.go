@@ -50,7 +50,7 @@ func catalogOf(t testing.TB, database string) *catalog.Snapshot {
 	t.Helper()
 	c := admin(t, database, false)
 	execute(t, c, "SET search_path = ''")
-	s, err := postgres.ReadCatalog(t.Context(), c, nil, true)
+	s, _, err := postgres.ReadCatalog(t.Context(), c, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,9 +181,14 @@ func (s *stream) row(r *wire.Reader, e *expected) error {
 		if err != nil {
 			return err
 		}
-		row, err := cells(nil, body)
+		row, err := cells(s.values[:0], body)
 		if err != nil {
 			return err
+		}
+		s.values = row
+		if e.own.each != nil {
+			e.own.each(row)
+			return nil
 		}
 		e.own.row = nil
 		for _, v := range row {
@@ -506,7 +511,7 @@ func (s *stream) ready(e *expected, status byte) error {
 		return errProtocol
 	}
 	s.mu.Lock()
-	s.status = status
+	s.status, s.block = status, status != 'I'
 	unsettled := status == 'I' && s.tainted
 	s.tainted = s.tainted && status != 'I'
 	s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -123,6 +124,16 @@ const (
 	implicitQuery = `SELECT EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
 		WHERE c.castcontext = 'i' AND p.oid >= 16384 AND NOT ` + transparent + `)`
 
+	// busyQuery finds relations that somebody locks or waits to lock against all others, as
+	// ALTER TABLE does until its transaction ends, and what is written in terms of them.
+	// PostgreSQL would wait for these locks to tell what such a definition says.
+	busyQuery = `WITH busy AS (SELECT relation AS oid FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND relation >= 16384
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid IS DISTINCT FROM pg_backend_pid()),
+		uses AS (SELECT classid, objid FROM pg_depend WHERE refclassid = 'pg_class'::regclass AND refobjid IN (SELECT oid FROM busy))
+		SELECT oid FROM busy UNION SELECT r.ev_class FROM uses JOIN pg_rewrite r ON classid = 'pg_rewrite'::regclass AND r.oid = objid
+		UNION SELECT p.polrelid FROM uses JOIN pg_policy p ON classid = 'pg_policy'::regclass AND p.oid = objid
+		UNION SELECT objid FROM uses WHERE classid = 'pg_proc'::regclass`
+
 	// fingerprintQuery changes with every change that the queries above could see:
 	// each writes a row anew, with another xmin. Columns are most of it, and are
 	// added up by transaction, which takes half the time.
@@ -164,38 +175,69 @@ func rows(ctx context.Context, c *pgconn.PgConn, sql string, each func([][]byte)
 }
 
 // readCatalog reads users' relations and all that belongs to them, or with system
-// also PostgreSQL's own. before is the state read before, or nil.
-func readCatalog(ctx context.Context, c *pgconn.PgConn, before *catalog.Snapshot, system bool) (s *catalog.Snapshot, err error) {
+// also PostgreSQL's own. before is the state read before, or nil. partial says that some
+// definitions were left out, because others lock what they speak of.
+func readCatalog(ctx context.Context, c *pgconn.PgConn, before *catalog.Snapshot, system bool) (s *catalog.Snapshot, partial bool, err error) {
 	if err := run(ctx, c, beginCatalog); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, run(ctx, c, "ROLLBACK")) }()
-	l := loader{byOID: map[uint32]*catalog.Relation{}, types: map[uint32]int{}, strings: map[string]string{}}
+	var busy []string
+	err = rows(ctx, c, busyQuery, func(v [][]byte) error {
+		if len(v) != 1 {
+			return errCatalog
+		}
+		_, err := number(v[0])
+		busy = append(busy, string(v[0]))
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	l := newLoader()
+	for _, x := range l.steps(c.ParameterStatus("server_version"), system) {
+		if err := rows(ctx, c, without(x.sql, busy), x.each); err != nil {
+			return nil, false, err
+		}
+	}
+	return catalog.New(l.content, before), len(busy) > 0, nil
+}
+
+// definition is a call that tells what a definition says, and of what.
+var definition = regexp.MustCompile(`pg_get_expr\([a-z.]+, ([a-z.]+)\)|pg_get_(?:viewdef|function_sqlbody)\(([a-z.]+)\)`)
+
+// without is a query of the catalog that leaves out what relations and functions of some
+// OIDs say. In its place stands what nobody can read, so that nothing is proven by it.
+func without(sql string, oids []string) string {
+	if len(oids) == 0 {
+		return sql
+	}
+	return definition.ReplaceAllString(sql, "CASE WHEN $1$2 IN ("+strings.Join(oids, ", ")+") THEN '?' ELSE $0 END")
+}
+
+// step is a query of those that read the catalog, and what takes its rows.
+type step struct {
+	sql  string
+	each func([][]byte) error
+}
+
+// steps are the queries for a server of that version, in their order.
+func (l *loader) steps(version string, system bool) []step {
 	parts := []string{ofUsers}
 	if system {
 		parts = append(parts, ofSystem)
 	}
 	standard := "NULL"
-	if major(c.ParameterStatus("server_version")) >= 14 {
+	if major(version) >= 14 {
 		standard = standardBody
-	}
-	type step struct {
-		sql  string
-		each func([][]byte) error
 	}
 	steps := []step{{schemasQuery, l.schema}, {builtinsQuery, l.builtin}}
 	for _, p := range parts {
 		steps = append(steps, step{fmt.Sprintf(relationsQuery, p), l.relation}, step{fmt.Sprintf(columnsQuery, p), l.column})
 	}
-	steps = append(steps, step{inheritsQuery, l.inherits}, step{expressionsQuery, l.expression}, step{cascadesQuery, l.cascade}, step{uniqueQuery, l.unique}, step{keysQuery, l.key}, step{constraintsQuery, l.constraint},
+	return append(steps, step{inheritsQuery, l.inherits}, step{expressionsQuery, l.expression}, step{cascadesQuery, l.cascade}, step{uniqueQuery, l.unique}, step{keysQuery, l.key}, step{constraintsQuery, l.constraint},
 		step{fmt.Sprintf(functionsQuery, standard, catalog.MaxBody), l.function}, step{operatorsQuery, l.operator},
 		step{typesQuery, l.typ}, step{checksQuery, l.check}, step{implicitQuery, l.implicit})
-	for _, x := range steps {
-		if err := rows(ctx, c, x.sql, x.each); err != nil {
-			return nil, err
-		}
-	}
-	return catalog.New(l.content, before), nil
 }
 
 // major is the first number of a server's version, or 0.
@@ -218,6 +260,10 @@ type loader struct {
 	byOID   map[uint32]*catalog.Relation
 	types   map[uint32]int    // places in content.Types
 	strings map[string]string // names repeat
+}
+
+func newLoader() *loader {
+	return &loader{byOID: map[uint32]*catalog.Relation{}, types: map[uint32]int{}, strings: map[string]string{}}
 }
 
 // text copies a value, once for all that are equal.

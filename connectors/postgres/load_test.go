@@ -312,7 +312,7 @@ func TestLarge(t *testing.T) {
 	execute(t, side, "SET search_path = ''")
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	s, err := postgres.ReadCatalog(t.Context(), side, nil, false)
+	s, _, err := postgres.ReadCatalog(t.Context(), side, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}

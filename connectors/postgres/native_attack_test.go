@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/sallyport/sallyport/connectors/connectortest"
 )
 
 // evil is a second schema, in which names that are harmless mean what is hidden.
@@ -44,7 +46,7 @@ func TestNativeNamesCannotBeSwapped(t *testing.T) {
 	// The target keeps 63 bytes of a name.
 	name, one, other := strings.Repeat("n", 63), strings.Repeat("n", 63)+"x", strings.Repeat("n", 63)+"y"
 	go_ := []any{bind("", "a"), run("")}
-	for name, script := range map[string][]any{
+	hides(t, s, direct, []bool{false, true}, map[string][]any{
 		"search path in one text":               {"SET search_path = evil; " + plainRows},
 		"search path in a transaction":          {"BEGIN; SET LOCAL search_path = evil; " + plainRows + "; COMMIT"},
 		"search path, extended":                 together(a, all("SET search_path = evil"), go_, sync_, ready{}),
@@ -129,12 +131,20 @@ func TestNativeNamesCannotBeSwapped(t *testing.T) {
 		"binary":                   {parse("", hiddenRows), bindIn([]int16{1}, "", ""), run(""), sync_, ready{}},
 		"skipped describe":         together("BEGIN", parse("", hiddenRows), sync_, ready{}, "SAVEPOINT s", parse("b", "SELECT nosuch"), describe('S', ""), sync_, ready{}, "ROLLBACK TO s", parse("", hiddenRows), bind("", ""), run(""), sync_, ready{}, "ROLLBACK"),
 		"fetch by SQL of a portal": together("BEGIN", parse("b", hiddenRows), bind("c", "b"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
-	} {
+	})
+}
+
+// hides plays scripts that show what is hidden where nobody stands in between, and wants
+// nothing of it to be seen, by those who may not use what is hidden, and by those who may
+// but not show it.
+func hides(t *testing.T, s connectortest.Setup, direct string, trusted []bool, scripts map[string][]any) {
+	t.Helper()
+	for name, script := range scripts {
 		t.Run(name, func(t *testing.T) {
 			if lines := raw(t, direct).play(script...); leaked(strings.Join(lines, "\n"), "") == "" {
 				t.Fatalf("nothing to be seen directly: %q", lines)
 			}
-			for _, s.Trust = range []bool{false, true} {
+			for _, s.Trust = range trusted {
 				l, url := listen(t, s)
 				lines := raw(t, url).play(script...)
 				if c := leaked(strings.Join(lines, "\n"), ""); c != "" {

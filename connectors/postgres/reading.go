@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/bastion"
+	"github.com/sallyport/sallyport/connectors/postgres/catalog"
 	"github.com/sallyport/sallyport/connectors/postgres/lineage"
 )
 
@@ -32,6 +33,9 @@ type reading struct {
 	settled bool              // session is as the last look found it
 	roams   bool              // the search path names what is no schema, or not for this session
 	before  string            // the catalog's fingerprint before the last look
+	own     *state            // the catalog as the session's transaction sees it; nil if that is not known
+	base    string            // the fingerprint of what all see, when own was read
+	earlier *catalog.Snapshot // what own was before in the same transaction
 	// The maps in session are never changed, but replaced.
 }
 
@@ -114,7 +118,7 @@ func (c *reading) read(ctx context.Context, text string) (*lineage.Reading, erro
 // understand reads a text with the catalog as it is now.
 func (c *reading) understand(ctx context.Context, text string) (*lineage.Reading, error) {
 	c.mu.Lock()
-	s, stale := c.session, c.stale
+	s, stale, own, base := c.session, c.stale, c.own, c.base
 	c.stale = false
 	c.mu.Unlock()
 	k, err := c.source.current(ctx, stale, false)
@@ -125,6 +129,23 @@ func (c *reading) understand(ctx context.Context, text string) (*lineage.Reading
 			c.mu.Unlock()
 		}
 		return nil, err
+	}
+	if own != nil && k.fingerprint == base {
+		within := s
+		within.Uncommitted = false
+		r, err := own.reader.Read(text, within)
+		if err != nil || !r.Unknown && (!r.System || own.system) {
+			return r, err
+		}
+		// Others may have made what it names.
+		if r.Unknown {
+			if k, err = c.source.current(ctx, true, false); err != nil {
+				return nil, err
+			}
+			if k.fingerprint == base {
+				return r, nil
+			}
+		}
 	}
 	r, err := k.reader.Read(text, s)
 	if err != nil {
@@ -150,6 +171,7 @@ func (c *reading) understand(ctx context.Context, text string) (*lineage.Reading
 
 // ran keeps what is known of the session in step with a statement that ran.
 func (c *reading) ran(text string, r *lineage.Reading, ok bool) {
+	c.passed(r, ok)
 	schema := ok && (r.Discards || slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool { return changesSchema[a.Verb] }))
 	code := r.Unsettles && r.Class != lineage.Static || r.Effects
 	if !schema && !code && r.Declares == "" && r.Closes == "" {
@@ -178,10 +200,36 @@ func (c *reading) ran(text string, r *lineage.Reading, ok bool) {
 	c.opened()
 }
 
+// passed forgets the catalog of the transaction, where a statement may have changed it or
+// taken a change back.
+func (c *reading) passed(r *lineage.Reading, ok bool) {
+	plain := ok && !r.Discards && !r.Unsettles && !r.Effects && !slices.ContainsFunc(r.Intent.Actions, func(a bastion.Action) bool {
+		return changesSchema[a.Verb] || a.Verb == lineage.Transaction
+	})
+	if plain {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.own = nil
+}
+
+// within is the catalog that the session's transaction sees, if it is another one than
+// others see and is known; else nil.
+func (c *reading) within() *catalog.Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.own == nil {
+		return nil
+	}
+	return c.own.snapshot
+}
+
 // idle notes that no transaction is open any more.
 func (c *reading) idle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.own, c.earlier = nil, nil
 	if c.session.Uncommitted {
 		c.stale, c.session.Uncommitted = true, false
 	}

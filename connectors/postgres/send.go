@@ -46,7 +46,7 @@ func (s *stream) Lane(p *bastion.Permit, out *bastion.Sink, done func(error)) (b
 	if !op.Means(r.Intent) {
 		return nil, &bastion.TargetError{Code: "40001", Summary: "the target or this session changed since the statement was read, so it did not run; run it again"}
 	}
-	l := &lane{s: s, text: op.Text(), params: op.Params().Bytes, outputs: op.Outputs(), reading: r, sink: out, done: done, prepare: purpose == bastion.ForPrepare}
+	l := &lane{s: s, text: op.Text(), params: op.Params().Bytes, outputs: op.Outputs(), reading: r, within: s.within(), sink: out, done: done, prepare: purpose == bastion.ForPrepare}
 	if !l.prepare {
 		s.writes(r)
 	}

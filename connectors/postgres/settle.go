@@ -48,6 +48,12 @@ func (s *stream) readSettled(ctx context.Context, text string) (*lineage.Reading
 		}
 		r, err = s.read(ctx, text)
 	}
+	if err == nil && r.Doubted {
+		if err := s.survey(ctx, r.System); err != nil {
+			return nil, err
+		}
+		r, err = s.read(ctx, text)
+	}
 	// What EXECUTE names may depend on answers that are still to come.
 	pe, _ := errors.AsType[*bastion.ParseError](err)
 	again := pe != nil && pe.Code != ""
@@ -113,10 +119,7 @@ func (s *stream) look(ctx context.Context) error {
 	s.seen()
 	const name = "sallyport: settings"
 	o := &question{}
-	b := appendParse(nil, name, sessionQuery)
-	b = appendExecute(appendBind(b, name, name), name)
-	b = appendClose(appendClose(b, 'P', name), 'S', name)
-	if err := s.ask(ctx, o, b, "PBECC"); err != nil {
+	if err := s.ask(ctx, o, appendOwn(nil, name, sessionQuery), ownTypes); err != nil {
 		return err
 	}
 	if o.err != nil {
@@ -159,10 +162,8 @@ func (s *stream) relabel() error {
 	const name = "sallyport: label"
 	o := &question{}
 	// What a transaction sets for itself ends with it, and so does this.
-	b := appendParse(nil, name, "SELECT pg_catalog.set_config('application_name', "+literal(labelled(s.label, program))+", "+strconv.FormatBool(status == 'T')+")")
-	b = appendExecute(appendBind(b, name, name), name)
-	b = appendClose(appendClose(b, 'P', name), 'S', name)
-	return s.ask(context.Background(), o, b, "PBECC")
+	b := appendOwn(nil, name, "SELECT pg_catalog.set_config('application_name', "+literal(labelled(s.label, program))+", "+strconv.FormatBool(status == 'T')+")")
+	return s.ask(context.Background(), o, b, ownTypes)
 }
 
 // ask puts a question of the bastion's own to the target: messages of the extended
@@ -185,6 +186,16 @@ func (s *stream) ask(ctx context.Context, o *question, messages []byte, types st
 	}
 	return s.wait(ctx, func() bool { return len(s.queue) == 0 })
 }
+
+// appendOwn runs a text of the bastion's own, under a name of its own, which is closed
+// before as well: where an earlier one failed it stayed. ownTypes are the messages.
+func appendOwn(b []byte, name, text string) []byte {
+	b = appendParse(appendClose(appendClose(b, 'P', name), 'S', name), name, text)
+	b = appendExecute(appendBind(b, name, name), name)
+	return appendClose(appendClose(b, 'P', name), 'S', name)
+}
+
+const ownTypes = "CCPBECC"
 
 func appendParse(b []byte, name, text string) []byte {
 	b, at := wire.Begin(b, 'P')
@@ -324,6 +335,9 @@ func (s *stream) going(l *lane) {
 	if l.code() {
 		s.runs++
 	}
+	if slices.ContainsFunc(l.reading.Intent.Actions, func(a bastion.Action) bool { return a.Verb == lineage.Transaction }) {
+		s.block = false // until the target says more
+	}
 	l.runs = s.runs
 	if l.reading.Declares != "" || l.reading.Closes != "" {
 		s.moves++
@@ -353,8 +367,7 @@ func (s *stream) renew(name string, st *statement) error {
 	b, types := appendClose(appendDescribe(nil, 'S', name), 'S', name), "DCPD"
 	if st.sql != "" {
 		const by = "sallyport: prepare"
-		b = appendExecute(appendBind(appendParse(b, by, st.sql), by, by), by)
-		b, types = appendClose(appendClose(b, 'P', by), 'S', by), "DCPBECCD"
+		b, types = appendOwn(b, by, st.sql), "DC"+ownTypes+"D"
 	} else {
 		var at int
 		b, at = wire.Begin(b, 'P')

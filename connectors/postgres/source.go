@@ -35,6 +35,7 @@ type state struct {
 	reader      *lineage.Reader
 	snapshot    *catalog.Snapshot
 	system      bool // the snapshot holds system relations
+	partial     bool // some definitions in it are not known for now
 	fingerprint string
 	checked     time.Time // when it was last found to be as it is here
 }
@@ -42,6 +43,8 @@ type state struct {
 const (
 	// fresh is how long the catalog is taken for unchanged by others.
 	fresh = time.Second
+	// maxBusy is how often the catalog is read anew because somebody locked a part of it.
+	maxBusy = 3
 	// maxIdle is how many connections wait for their next use, at most.
 	maxIdle = 2
 )
@@ -56,6 +59,8 @@ func newSource(config *pgconn.Config) *source {
 		"search_path":                   "",
 		"default_transaction_read_only": "on",
 		"standard_conforming_strings":   "on",
+		// A session must not wait for itself: its transaction may hold the lock.
+		"lock_timeout": "1s",
 	}
 	config.OnNotice = nil
 	return &source{config: config}
@@ -110,7 +115,7 @@ func (s *source) current(ctx context.Context, now, system bool) (*state, error) 
 		if err != nil {
 			return err
 		}
-		if k != nil && k.fingerprint == f[0] && (k.system || !system) {
+		if k != nil && k.fingerprint == f[0] && (k.system || !system) && !k.partial {
 			same := *k
 			same.checked = began
 			next = &same
@@ -123,7 +128,13 @@ func (s *source) current(ctx context.Context, now, system bool) (*state, error) 
 		if k != nil {
 			before = k.snapshot
 		}
-		if next.snapshot, err = readCatalog(ctx, c, before, next.system); err != nil {
+		for range maxBusy {
+			next.snapshot, next.partial, err = readCatalog(ctx, c, before, next.system)
+			if pe, ok := errors.AsType[*pgconn.PgError](err); !ok || pe.Code != "55P03" {
+				break // else somebody was faster who locks it
+			}
+		}
+		if err != nil {
 			return err
 		}
 		next.reader = lineage.NewReader(next.snapshot)

@@ -23,6 +23,9 @@ func (s *stream) begin(m beginMessage) error {
 	s.post(appendClose(s.out, 'S', ""), &expected{kind: 'C', hidden: true, name: s.names.set("", nil), theirs: m.theirs})
 	if wrapped {
 		s.run("BEGIN", false)
+		s.mu.Lock()
+		s.block = true
+		s.mu.Unlock()
 	}
 	return nil
 }

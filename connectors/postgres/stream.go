@@ -57,6 +57,7 @@ type stream struct {
 	skipping, untold bool
 	loud             bool    // something on its way may change how texts are read
 	tainted          bool    // the transaction has run something that unsettles
+	block            bool    // a transaction is open that only its end ends, and not the next Sync
 	wrapped          bool    // the bastion began the transaction, for a text of several statements
 	runs             int     // of code that nobody can look into: it may do what SQL can
 	moves            int     // statements that made or closed cursors
@@ -119,16 +120,17 @@ type lane struct {
 	sink    *bastion.Sink
 	done    func(error)
 	prepare bool
-	used    bool       // stands behind a name, or was sent; the sender's alone
-	runs    int        // of the stream, when it was sent
-	runsAs  *statement // what its EXECUTE ran when it was read; else nil
-	step    bool       // of a text whose statements go one by one
-	shift   int        // characters before it in that text
-	of      *statement // of a portal; nil in a simple query
-	results []byte     // formats of a portal's columns
-	rows    copyRows   // how a COPY's rows are read; the listener's alone
-	shown   bool       // its sink knows the columns; the listener's alone
-	width   int        // how many they are; the listener's alone
+	used    bool              // stands behind a name, or was sent; the sender's alone
+	runs    int               // of the stream, when it was sent
+	runsAs  *statement        // what its EXECUTE ran when it was read; else nil
+	step    bool              // of a text whose statements go one by one
+	shift   int               // characters before it in that text
+	of      *statement        // of a portal; nil in a simple query
+	results []byte            // formats of a portal's columns
+	rows    copyRows          // how a COPY's rows are read; the listener's alone
+	within  *catalog.Snapshot // by which it was read, if that is its transaction's own
+	shown   bool              // its sink knows the columns; the listener's alone
+	width   int               // how many they are; the listener's alone
 
 	// Guarded by the stream's mu.
 	ended  bool
@@ -196,6 +198,7 @@ func (s *stream) past(e *expected) {
 type question struct {
 	told bool // the client hears of its failure
 	row  [][]byte
+	each func([][]byte) // takes the rows instead, and their values for as long as it runs
 	stmt *statement
 	err  *bastion.TargetError
 }

@@ -93,6 +93,8 @@ type Reading struct {
 	Class  Class
 	// Effects: something may run that the reader cannot look into.
 	Effects bool
+	// Doubted: more could be said if the catalog were the one that the statement sees.
+	Doubted bool
 	// Unsettles: running the statement may change the session's settings, such as
 	// search_path and role. That of a statement that ends a transaction counts only
 	// if one in the transaction had it, too.
@@ -327,6 +329,7 @@ func (a *analysis) read(stmt *pg.Node) (rd *Reading, err error) {
 		a.refuse("the statement uses %s in a way that this bastion does not know", missed)
 	}
 	if a.session.Uncommitted {
+		rd.Doubted = len(out.fields) > 0 || a.touches()
 		for i := range out.fields {
 			out.fields[i].flow.unproven = true
 		}
