@@ -118,7 +118,7 @@ func (s *Session) requestConnect(ctx context.Context, target, reason string) (Re
 	if err != nil {
 		return Request{}, err
 	}
-	_, d, q, err := s.decide(ctx, op)
+	_, d, q, err := s.decide(ctx, op, nil)
 	if err != nil {
 		return Request{}, err
 	}

@@ -2,6 +2,7 @@ package bastion
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -63,6 +64,12 @@ type Event struct {
 	Error string        `json:"error,omitempty"`
 	// Offset is the time since the session began, for replay.
 	Offset time.Duration `json:"offset,omitempty"`
+}
+
+// says reports whether the event tells the same decision as another one.
+func (e Event) says(o Event) bool {
+	return e.Kind == o.Kind && e.Effect == o.Effect && e.Rule == o.Rule && e.Reason == o.Reason && e.Error == o.Error &&
+		e.Digest == o.Digest && e.Text == o.Text && slices.Equal(e.Params, o.Params)
 }
 
 // Recorder keeps what one session does and shows. An error from it ends the session.

@@ -256,7 +256,7 @@ func (n *Native) Prepare(ctx context.Context, op Operation, job Job) (*Flight, e
 	}
 	d := n.s.c.Policy.Decide(who, op)
 	if d.Effect == Deny && !d.Estimate {
-		_, _, _, err := n.s.decide(ctx, op) // recorded
+		_, _, _, err := n.s.decide(ctx, op, nil) // recorded
 		n.note.asked(op, nil)
 		n.note.ended(err, 0)
 		if err == nil {
@@ -329,7 +329,7 @@ func (n *Native) Again(ctx context.Context, f *Flight) error {
 	if f.run.op != nil && f.run.stands(d) {
 		return nil
 	}
-	if _, _, _, err = n.s.decide(ctx, f.op); err == nil { // recorded
+	if _, _, _, err = n.s.decide(ctx, f.op, nil); err == nil { // recorded
 		err = stopped(d)
 	}
 	return err

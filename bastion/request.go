@@ -79,13 +79,15 @@ type Request struct {
 	Needs    Needs         `json:"needs"`
 	Holds    time.Duration `json:"holds,omitempty"` // how long an approval may be used again; 0 means once
 	Reason   string        `json:"reason"`
-	Preview  Preview       `json:"preview"`
-	Created  time.Time     `json:"created"`
-	Expires  time.Time     `json:"expires"` // end of waiting; of use, once approved
-	Ended    time.Time     `json:"ended,omitzero"`
-	EndedBy  string        `json:"ended_by,omitempty"`  // name of who withdrew or revoked it
-	EndedFor string        `json:"ended_for,omitempty"` // why it was revoked, or no longer counted
-	Votes    []Vote        `json:"votes,omitempty"`
+	// NoReason: none was given, and Reason says so.
+	NoReason bool      `json:"no_reason,omitempty"`
+	Preview  Preview   `json:"preview"`
+	Created  time.Time `json:"created"`
+	Expires  time.Time `json:"expires"` // end of waiting; of use, once approved
+	Ended    time.Time `json:"ended,omitzero"`
+	EndedBy  string    `json:"ended_by,omitempty"`  // name of who withdrew or revoked it
+	EndedFor string    `json:"ended_for,omitempty"` // why it was revoked, or no longer counted
+	Votes    []Vote    `json:"votes,omitempty"`
 	// Access is what a request for access asks for; nil for other kinds.
 	Access *AccessAsked `json:"access,omitempty"`
 	// OtherTeam: an approver must share no team with the requester.
@@ -207,9 +209,11 @@ type Question struct {
 	Op       Operation
 	Decision Decision
 	Reason   string
+	NoReason bool // Reason only stands for one
 	Preview  Preview
 
 	known *Preview // from deciding, if that took one
+	said  Event    // the decision, as it was recorded
 }
 
 // Past is what became of earlier requests like one, for those who look at it. Reviews
@@ -297,7 +301,8 @@ type Approvals interface {
 	// Find returns the open request of this person for exactly this operation,
 	// or of an approval that still holds. ok is false if there is none.
 	Find(ctx context.Context, who Identity, op Operation) (r Request, ok bool, err error)
-	// File makes a request, or returns the open one for the same person and operation.
+	// File makes a request, or returns the open one for the same person and operation:
+	// with the reason that is given now, if it had none.
 	File(ctx context.Context, q Question) (Request, error)
 	// Wait returns once the request is approved. update, which may be nil, is
 	// called with each state on the way. A request that ends otherwise is a

@@ -395,6 +395,12 @@ type Job struct {
 	// Reason asks the person why, when approval is needed. If it is nil, Run
 	// returns an error that wraps ErrReason.
 	Reason func(context.Context, Decision, Preview) (string, error)
+	// Given is a reason that came with the operation. An open request that has none yet
+	// gets it.
+	Given string
+	// Unasked: nobody can be asked, so that what Reason returns without a Given only
+	// stands for a reason.
+	Unasked bool
 	// Sent is called right before the operation goes to its target: until then nothing
 	// of it ran, and from then on some of it may have. It may be nil.
 	Sent func()
@@ -618,7 +624,7 @@ type admitted struct {
 // admit decides, records the decision, waits for people where policy asks for
 // them, takes the connection, and decides once more if that took time.
 func (s *Session) admit(ctx context.Context, op Operation, job Job, take func(ctx context.Context, asked bool) error) (a admitted, err error) {
-	op, decision, question, err := s.decide(ctx, op) // identity and policy as they are now; recorded
+	op, decision, question, err := s.decide(ctx, op, nil) // identity and policy as they are now; recorded
 	if err != nil {
 		return a, err
 	}
@@ -636,7 +642,7 @@ func (s *Session) admit(ctx context.Context, op Operation, job Job, take func(ct
 			return a, err
 		}
 		reason := question.Reason
-		if op, decision, question, err = s.decide(ctx, op); err != nil {
+		if op, decision, question, err = s.decide(ctx, op, &question.said); err != nil {
 			return a, err
 		}
 		question.Reason = reason
@@ -656,8 +662,9 @@ func (s *Session) admit(ctx context.Context, op Operation, job Job, take func(ct
 
 // decide asks policy, and records the answer before anything else happens. The
 // operation comes back with what the target's planner expects, where policy
-// wanted to know.
-func (s *Session) decide(ctx context.Context, op Operation) (Operation, Decision, Question, error) {
+// wanted to know. An answer that was said before, about the same operation on its way,
+// is not recorded again.
+func (s *Session) decide(ctx context.Context, op Operation, said *Event) (Operation, Decision, Question, error) {
 	who, err := s.current(ctx)
 	if err != nil {
 		return op, Decision{}, Question{}, err
@@ -679,8 +686,10 @@ func (s *Session) decide(ctx context.Context, op Operation) (Operation, Decision
 	case stale:
 		e.Error = "the sign-in is too old"
 	}
-	if err := s.record(e); err != nil {
-		return op, Decision{}, Question{}, err
+	if said == nil || !e.says(*said) {
+		if err := s.record(e); err != nil {
+			return op, Decision{}, Question{}, err
+		}
 	}
 	if fails {
 		return op, Decision{}, Question{}, op.intent.Fails
@@ -691,7 +700,7 @@ func (s *Session) decide(ctx context.Context, op Operation) (Operation, Decision
 	if d.Effect != Allow && d.Effect != Ask {
 		return op, Decision{}, Question{}, &DeniedError{d.Rule, d.Reason, d.Next}
 	}
-	return op, d, Question{Who: who, Origin: s.c.Origin, Session: s.c.ID, Op: op, Decision: d, known: preview}, nil
+	return op, d, Question{Who: who, Origin: s.c.Origin, Session: s.c.ID, Op: op, Decision: d, known: preview, said: e}, nil
 }
 
 // ask finds or files a request for the question and waits until it is approved.
@@ -718,6 +727,13 @@ func (s *Session) ask(ctx context.Context, q *Question, job Job) (uint64, error)
 		if q.Reason == "" {
 			return 0, fmt.Errorf("%w: %s", ErrReason, q.Decision.Needs)
 		}
+		q.NoReason = job.Unasked && job.Given == ""
+	}
+	late := ok && r.NoReason && job.Given != ""
+	if late {
+		q.Reason = job.Given
+	}
+	if !ok || late {
 		if r, err = s.c.Approvals.File(ctx, *q); err != nil {
 			return 0, err
 		}

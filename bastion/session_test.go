@@ -32,6 +32,8 @@ type world struct {
 	recorder func(string) error // fails a write by what it is
 	approve  func(context.Context) error
 	use      func(bastion.Question) error
+	open     bastion.Request // that is found
+	filed    []bastion.Question
 	held     bastion.RequestState // of an approval that was used
 	roles    []bastion.Role
 	screen   bytes.Buffer
@@ -94,10 +96,11 @@ type approvals struct {
 }
 
 func (a approvals) Find(context.Context, bastion.Identity, bastion.Operation) (bastion.Request, bool, error) {
-	return bastion.Request{}, false, nil
+	return a.open, a.open.ID != 0, nil
 }
 func (a approvals) File(_ context.Context, q bastion.Question) (bastion.Request, error) {
 	a.note("filed")
+	a.filed = append(a.filed, q)
 	return bastion.Request{ID: 17, State: bastion.Pending, Text: q.Op.Text(), Reason: q.Reason}, nil
 }
 func (a approvals) Wait(ctx context.Context, id uint64, update func(bastion.Request)) (bastion.Request, error) {
@@ -420,8 +423,47 @@ func TestApprovedRunsOnce(t *testing.T) {
 	if _, err := w.run(w.session(), "update x"); err != nil {
 		t.Fatal(err)
 	}
-	if want := "event:decision:updateask flush preview filed event:decision:updateask flush used do:update_x event:result:update"; !strings.HasSuffix(w.happened(), want) {
+	if want := "event:decision:updateask flush preview filed flush used do:update_x event:result:update"; !strings.HasSuffix(w.happened(), want) {
 		t.Errorf("happened:\n%s\nwant at the end:\n%s", w.happened(), want)
+	}
+}
+
+// A client that cannot be asked gives its reason now or later, and a request that has
+// none gets the one that comes with the next attempt.
+func TestReasonsOfClients(t *testing.T) {
+	none := bastion.Request{ID: 17, State: bastion.Pending, Reason: "none", NoReason: true}
+	some := bastion.Request{ID: 17, State: bastion.Pending, Reason: "ticket 1"}
+	for name, c := range map[string]struct {
+		open  bastion.Request
+		given string
+		filed string // as what; empty for not at all
+		none  bool
+	}{
+		"the first, without": {bastion.Request{}, "", "stands for one", true},
+		"the first, with":    {bastion.Request{}, "ticket 2", "stands for one", false}, // what Reason made of it
+		"later, without":     {none, "", "", false},
+		"later, with":        {none, "ticket 2", "ticket 2", false},
+		"when there is one":  {some, "ticket 2", "", false},
+	} {
+		w := newWorld(t)
+		s := w.session()
+		if _, err := w.run(s, "select all"); err != nil {
+			t.Fatal(err)
+		}
+		w.ask()
+		w.open = c.open
+		op, err := s.Parse(t.Context(), "db", "update x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Run(t.Context(), op, bastion.Job{Show: func(bastion.Frame) error { return nil }, Given: c.given, Unasked: true,
+			Reason: func(context.Context, bastion.Decision, bastion.Preview) (string, error) { return "stands for one", nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.filed == "" && len(w.filed) > 0 || c.filed != "" && (len(w.filed) != 1 || w.filed[0].Reason != c.filed || w.filed[0].NoReason != c.none) {
+			t.Errorf("%s: %+v", name, w.filed)
+		}
 	}
 }
 

@@ -173,7 +173,10 @@ func (s *Service) File(ctx context.Context, q bastion.Question) (bastion.Request
 			}
 			if open.State.Open() {
 				r = open
-				return nil
+				if !open.NoReason || asked.NoReason {
+					return nil
+				}
+				return w.explain(&r, asked)
 			}
 		}
 		if err := w.room(r, author{r.Who, r.Origin, r.Session}); err != nil {
@@ -200,6 +203,20 @@ func (s *Service) File(ctx context.Context, q bastion.Question) (bastion.Request
 	return s.shown([]record{r}, q.Who)[0], nil
 }
 
+// explain gives a request the reason that it was made without. Whoever has looked at it
+// already hears of it as of a comment, and the log says when it came.
+func (w *work) explain(r *record, asked record) error {
+	by := author{asked.Who, asked.Origin, asked.Session}
+	said := bastion.Vote{Who: asked.Who, Verdict: bastion.VoteComment, Reason: asked.Reason, At: w.now, Origin: asked.Origin, Session: asked.Session}
+	after, err := next(*r, action{act: comment, vote: said}, facts{now: w.now, asker: true, reads: true})
+	if err != nil {
+		return w.refuse(*r, by, err)
+	}
+	after.Reason, after.NoReason = asked.Reason, false
+	*r = after
+	return w.keep(after, by, bastion.Event{Kind: bastion.EventVote, Effect: string(bastion.VoteComment), Rule: after.Rule, Reason: after.Reason, By: []string{asked.Who.Name}}, NoteComment)
+}
+
 // question makes a record of what is asked, or says what is wrong with it.
 func question(q bastion.Question) (record, error) {
 	i := q.Op.Intent()
@@ -220,7 +237,7 @@ func question(q bastion.Question) (record, error) {
 		Target: q.Op.Target().Name, Verb: i.Verb, Actions: i.Actions,
 		Text: q.Op.Text(), Params: slices.Clone(q.Op.Params().Shown), Digest: q.Op.Digest(), Settings: i.Settings, Summary: i.Summary,
 		Rule: q.Decision.Rule, Needs: slices.Clone(q.Decision.Needs), Holds: max(0, q.Decision.Holds),
-		Reason: q.Reason, Preview: q.Preview, OtherTeam: q.Decision.OtherTeam, Try: q.Decision.Try,
+		Reason: q.Reason, NoReason: q.NoReason, Preview: q.Preview, OtherTeam: q.Decision.OtherTeam, Try: q.Decision.Try,
 	}, Bound: slices.Clone(q.Op.Params().Bytes)}
 	if rec := q.Op.Recorded(); rec != r.Text {
 		r.Recorded = rec

@@ -592,3 +592,39 @@ func TestWatch(t *testing.T) {
 	quiet()
 	<-lazy
 }
+
+// A request that was made without a reason gets the one that comes when the same is
+// asked again: whoever has looked at it is told, and the log says when it came. A reason
+// that is there stays.
+func TestReasonGivenLater(t *testing.T) {
+	w := newWorld(t, everybody()...)
+	q := ask(alice, plan(statement), need(1, "reviewer"))
+	q.Reason, q.NoReason = "from psql; no reason given", true
+	r := w.file(q)
+	if again := w.file(q); again.ID != r.ID || len(again.Votes) > 0 || !again.NoReason {
+		t.Errorf("asked again without one: %+v", again)
+	}
+	q.Reason, q.NoReason = "ticket 4711", false
+	after := w.file(q)
+	if after.ID != r.ID || after.Reason != "ticket 4711" || after.NoReason || after.Digest != r.Digest {
+		t.Errorf("got %+v", after)
+	}
+	if len(after.Votes) != 1 || after.Votes[0].Verdict != bastion.VoteComment || after.Votes[0].Reason != "ticket 4711" || !after.Votes[0].Who.Equal(q.Who) {
+		t.Errorf("votes: %+v", after.Votes)
+	}
+	if got, want := w.log(r.ID), "request alice, vote alice comment"; got != want {
+		t.Errorf("log: %s\nwant %s", got, want)
+	}
+	if es := storetest.Events(t, w.db); es[len(es)-1].Reason != "ticket 4711" || es[len(es)-1].At.IsZero() {
+		t.Errorf("the event: %+v", es[len(es)-1])
+	}
+	for _, other := range []bastion.Question{{Reason: "another one"}, {Reason: "from psql; no reason given", NoReason: true}} {
+		q.Reason, q.NoReason = other.Reason, other.NoReason
+		if again := w.file(q); again.Reason != "ticket 4711" || len(again.Votes) != 1 {
+			t.Errorf("%q changed it: %+v", q.Reason, again)
+		}
+	}
+	if r := w.approves(rita, r.ID); r.State != bastion.Approved {
+		t.Errorf("it is %s", r.State)
+	}
+}

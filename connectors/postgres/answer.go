@@ -28,7 +28,7 @@ type answer struct {
 }
 
 func (a *answer) job() bastion.Job {
-	return bastion.Job{Show: a.show, Done: a.done, Reason: a.c.reasons, Waiting: a.c.waiting}
+	return bastion.Job{Show: a.show, Done: a.done, Reason: a.c.reasons, Given: a.c.reason, Unasked: true, Waiting: a.c.waiting}
 }
 
 func (a *answer) done(err error) {

@@ -226,7 +226,7 @@ func (c *client) welcome(k *clients) error {
 	if err := c.put(wire.Append(nil, 'R', 0, 0, 0, 0)); err != nil { // AuthenticationOk: SSH proved who it is
 		return err
 	}
-	return c.n.Open(c.ctx, asked, bastion.Job{Reason: c.reasons, Waiting: c.waiting, Show: show, Done: c.failing})
+	return c.n.Open(c.ctx, asked, bastion.Job{Reason: c.reasons, Given: c.reason, Unasked: true, Waiting: c.waiting, Show: show, Done: c.failing})
 }
 
 // fresh returns a context for the next operation: a new one, if the last was cancelled.

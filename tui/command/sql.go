@@ -260,7 +260,7 @@ func (r *runner) one(ctx context.Context, statement string) error {
 
 // limited runs a job with the reason and the patience that the flags gave.
 func (r *runner) limited(ctx context.Context, run func(context.Context, bastion.Job) error) error {
-	job := bastion.Job{}
+	job := bastion.Job{Given: r.reason}
 	if r.reason != "" || r.c.ask != nil {
 		job.Reason = func(_ context.Context, d bastion.Decision, p bastion.Preview) (string, error) {
 			if r.reason != "" {
