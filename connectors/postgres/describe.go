@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -181,6 +182,16 @@ func remark(n *pgconn.PgError, r *lineage.Reading) bool {
 		return r.Class == lineage.Static && !r.Effects && n.Where == "" && n.InternalQuery == "" && n.Detail == ""
 	}
 	return false
+}
+
+// truncated reports whether a notice says that the server cuts a name that stands in the
+// statement's own text. The server's lexer says so before anything runs.
+func truncated(n *pgconn.PgError, text string) bool {
+	if n.Code != "42622" || n.SeverityUnlocalized != "NOTICE" || n.Where != "" || n.InternalQuery != "" || n.Detail != "" || n.Hint != "" {
+		return false
+	}
+	name, short, ok := strings.Cut(strings.TrimPrefix(n.Message, `identifier "`), `" will be truncated to "`)
+	return ok && strings.HasPrefix(name, strings.TrimSuffix(short, `"`)) && strings.Contains(strings.ToLower(text), strings.ToLower(name))
 }
 
 // placed is an ErrorResponse with another position in the text.

@@ -650,7 +650,7 @@ func (s *stream) notice(l *lane, body []byte) error {
 	if l == nil {
 		return s.sink.Notice(strings.ToLower(n.Severity)+": "+n.Message, body)
 	}
-	if remark(n, l.reading) {
+	if remark(n, l.reading) || truncated(n, l.text) {
 		return l.sink.Remark(strings.ToLower(n.Severity)+": "+n.Message, body)
 	}
 	return l.sink.Notice(strings.ToLower(n.Severity)+": "+n.Message, body)

@@ -387,6 +387,27 @@ func TestNativeHiddenNotices(t *testing.T) {
 	differ(t, lines, want)
 }
 
+// That a name in the text is too long is said in the server's words, whatever the
+// statement is; the same words from within a function are hidden like all others.
+func TestNativeLongNames(t *testing.T) {
+	s := shop(t, "native_long_names", labels...)
+	s.Trust = true
+	_, url := listen(t, s)
+	long, short := strings.Repeat("a", 70), strings.Repeat("a", 63)
+	said := `N NOTICE 42622 identifier "` + long + `" will be truncated to "` + short + `"`
+	hidden := "N NOTICE 00000 the target sent a notice; its text is hidden because it may carry masked data"
+	for text, want := range map[string]string{
+		"PREPARE " + long + " AS SELECT name FROM customers":                      said,
+		"SELECT name AS " + strings.ToUpper(long) + " FROM customers WHERE false": said,
+		"DEALLOCATE " + long: said,
+		`DO $$ BEGIN RAISE NOTICE USING ERRCODE = '42622', MESSAGE = 'identifier "' || 's' || 'ecret" will be truncated to "s"'; END $$`: hidden,
+	} {
+		if got := raw(t, url).play(text); !slices.Contains(got, want) {
+			t.Errorf("%s:\n%q", text, got)
+		}
+	}
+}
+
 // What was decided has a result in the record, also where it could not be sent.
 func TestNativeNotSent(t *testing.T) {
 	l, url := listen(t, shop(t, "native_not_sent"))
