@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -87,7 +88,7 @@ func (c *reading) failed(err error, class lineage.Class) error {
 func (c *reading) serverError(pe *pgconn.PgError, class lineage.Class, native []byte) *bastion.TargetError {
 	te := &bastion.TargetError{Code: sqlState(pe), Summary: condition(pe.Code), Detail: detail(pe), Position: int(pe.Position), Native: native}
 	switch {
-	case sentence(pe, class, c.relation):
+	case c.sentence(pe, class):
 		te.Summary, te.Detail, te.Named = pe.Message, details(pe), named(pe)
 	case own(pe, class):
 		te.Summary, te.Detail = pe.Message, details(pe)
@@ -122,6 +123,9 @@ func sqlState(pe *pgconn.PgError) string {
 // data ('x'::regclass), and functions can raise anything. The parser's have a
 // position in the text, running code has none or a context.
 func own(pe *pgconn.PgError, class lineage.Class) bool {
+	if strings.HasPrefix(pe.Code, "22") && parameter.MatchString(pe.Where) {
+		return true // a value that the person gave, while it is read
+	}
 	if pe.Where != "" || pe.InternalQuery != "" || pe.InternalPosition != 0 {
 		return false
 	}
@@ -129,7 +133,12 @@ func own(pe *pgconn.PgError, class lineage.Class) bool {
 	case "3F000":
 		return pe.Position > 0 || class == lineage.Static
 	case "0A000", "22023", "25001", "25P01", "26000", "2BP01", "34000", "3B001", "3D000", "55006":
-		return class == lineage.Static // what there is not, or what depends on it
+		if class == lineage.Static {
+			return true // what there is not, or what depends on it
+		}
+	}
+	if strings.HasPrefix(pe.Code, "22") {
+		return pe.Position > 0 // a constant
 	}
 	if !strings.HasPrefix(pe.Code, "42") {
 		return false
@@ -140,6 +149,10 @@ func own(pe *pgconn.PgError, class lineage.Class) bool {
 	}
 	return pe.Position > 0 || class == lineage.Static
 }
+
+// parameter is the context of an error that came up while Bind's parameters were read.
+// That of functions comes before it.
+var parameter = regexp.MustCompile(`^(unnamed portal|portal "[^"\n]*") parameter \$\d+`)
 
 // detail is the server's own words, and details all of them but the message.
 func detail(pe *pgconn.PgError) string {

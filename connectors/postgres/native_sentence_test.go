@@ -21,7 +21,7 @@ const constraints = `CREATE DOMAIN even AS int CHECK (value % 2 = 0); CREATE DOM
 	INSERT INTO parent VALUES (1, 'secret31337', 2, 1, '[1,5)'); INSERT INTO child VALUES (1, 1);
 	CREATE FUNCTION lies() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE s text; BEGIN SELECT secret INTO s FROM parent WHERE id = 1;
 		RAISE unique_violation USING MESSAGE = format('duplicate key value violates unique constraint "%s"', s), CONSTRAINT = s, TABLE = s, COLUMN = s, SCHEMA = s, DATATYPE = s; END $$;
-	CREATE TABLE lying (a int); CREATE TRIGGER lies BEFORE INSERT ON lying FOR EACH ROW EXECUTE FUNCTION lies();
+	CREATE TABLE short (a varchar(3)); CREATE TABLE lying (a int); CREATE TRIGGER lies BEFORE INSERT ON lying FOR EACH ROW EXECUTE FUNCTION lies();
 	GRANT ALL ON ALL TABLES IN SCHEMA public TO shop_app; ALTER TABLE parent OWNER TO shop_app`
 
 // TestNativeSentences: programs look for the server's own sentences and for the names of
@@ -100,6 +100,10 @@ func TestNativeSentences(t *testing.T) {
 		{"ALTER TABLE parent ADD id int"},
 		{"DROP INDEX nosuch"},
 		{"SELECT (SELECT id FROM customers)"},
+		{"SELECT id FROM customers WHERE id = 'x'"},
+		{"SELECT id FROM customers WHERE created_at = 'yesterdy'"},
+		{"SELECT 1/0"},
+		{"INSERT INTO short VALUES ('too long')"},
 		{"INSERT INTO part VALUES (1000000 * 1000000)"},
 		{"CREATE TEMP TABLE shape (a int)", "PREPARE shape AS SELECT * FROM shape; ALTER TABLE shape ADD b int", "EXECUTE shape"},
 	} {
@@ -107,12 +111,23 @@ func TestNativeSentences(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", strings.Join(texts, "; "), got, want)
 		}
 	}
+	for _, value := range []string{"secret", "99999999999"} {
+		what := func(c *pgx.Conn) string {
+			e, _ := errors.AsType[*pgconn.PgError](c.PgConn().ExecParams(t.Context(), "SELECT id FROM customers WHERE id = $1", [][]byte{[]byte(value)}, nil, nil, nil).Read().Err)
+			return fmt.Sprint(e)
+		}
+		if want, got := what(directly), what(through); got != want {
+			t.Errorf("%s\n got %s\nwant %s", value, got, want)
+		}
+	}
 	// Functions and values may say what they please: then it is told what kind of error it is.
 	for text, want := range map[string]string{
-		"INSERT INTO lying VALUES (1)":                "ERROR 23505: unique violation",
-		"COPY: COPY lying FROM STDIN\n1":              "ERROR 23505: unique violation",
-		"SELECT country::regclass FROM customers":     "ERROR 42P01: undefined table",
-		"COPY: COPY child FROM STDIN\nsecret31337\t1": "ERROR 22P02: invalid text for the type",
+		"INSERT INTO lying VALUES (1)":                                               "ERROR 23505: unique violation",
+		"COPY: COPY lying FROM STDIN\n1":                                             "ERROR 23505: unique violation",
+		"SELECT country::int FROM customers":                                         "ERROR 22P02: invalid text for the type",
+		"SELECT pg_catalog.\"varchar\"(name::varchar, id + 4, false) FROM customers": "ERROR 22001: string data too long",
+		"SELECT country::regclass FROM customers":                                    "ERROR 42P01: undefined table",
+		"COPY: COPY child FROM STDIN\nsecret31337\t1":                                "ERROR 22P02: invalid text for the type",
 	} {
 		if got := said(through, text); !strings.HasPrefix(got, want+" | schema  table  column  type  constraint ") {
 			t.Errorf("%s\n got %s\nwant %s", text, got, want)

@@ -13,8 +13,8 @@ import (
 // sentences are the server's own messages by SQLSTATE that hold no data, which programs
 // look for. What differs in them stands in braces: {t} is the table that the error names
 // apart from its message, {n} the constraint, {c} the column and {d} the type, which
-// only the server itself fills in; {r} is a relation that the catalog knows, {k} a
-// command's name. From the sources of PostgreSQL 13 to 18.
+// only the server itself fills in; {r} is a relation that the catalog knows, {y} the type
+// of a column in it, {k} a command's name. From the sources of PostgreSQL 13 to 18.
 var sentences = map[string][]string{
 	"0A000": {planChanged},
 	"21000": {
@@ -22,6 +22,8 @@ var sentences = map[string][]string{
 		"ON CONFLICT DO UPDATE command cannot affect row a second time",
 		"MERGE command cannot affect row a second time",
 	},
+	"22001": {"value too long for type {y}"},
+	"22012": {"division by zero"},
 	"22003": {"smallint out of range", "integer out of range", "bigint out of range", "numeric field overflow", "value overflows numeric format"},
 	"23502": {
 		`null value in column "{c}" of relation "{t}" violates not-null constraint`,
@@ -92,9 +94,8 @@ func byServer(pe *pgconn.PgError, class lineage.Class) bool {
 	return pe.InternalQuery == "" && (pe.Where == "" || class == lineage.Streaming && strings.HasPrefix(pe.Where, "COPY "))
 }
 
-// sentence reports whether an error's message is one that holds no data. known tells
-// relations of the target by name.
-func sentence(pe *pgconn.PgError, class lineage.Class, known func(string) bool) bool {
+// sentence reports whether an error's message is one that holds no data.
+func (c *reading) sentence(pe *pgconn.PgError, class lineage.Class) bool {
 	if !byServer(pe, class) {
 		return false
 	}
@@ -104,7 +105,15 @@ func sentence(pe *pgconn.PgError, class lineage.Class, known func(string) bool) 
 			in   string
 			good func(string) bool
 		}{
-			{"{r}", known}, {"{k}", command},
+			{"{r}", func(s string) bool {
+				return c.knows(func(r *catalog.Relation) bool { return r.Name == s && r.Kind != catalog.Sequence })
+			}},
+			{"{y}", func(s string) bool {
+				return c.knows(func(r *catalog.Relation) bool {
+					return slices.ContainsFunc(r.Columns, func(k catalog.Column) bool { return k.Type == s })
+				})
+			}},
+			{"{k}", command},
 			{"{d}", func(s string) bool {
 				s = strings.ReplaceAll(s, `"`, "")
 				return s == pe.DataTypeName || s == pe.SchemaName+"."+pe.DataTypeName
@@ -148,16 +157,20 @@ func named(pe *pgconn.PgError) []byte {
 // maxName is NAMEDATALEN.
 const maxName = 64
 
-// relation reports whether the target has a table, view or the like of a name, in any
-// schema.
-func (c *reading) relation(name string) bool {
-	k := c.source.state.Load()
-	if k == nil {
-		return false
+// knows reports whether the catalog has a relation of which something is so, in any schema.
+func (c *reading) knows(good func(*catalog.Relation) bool) bool {
+	snapshots := []*catalog.Snapshot{c.within()}
+	if k := c.source.state.Load(); k != nil {
+		snapshots = append(snapshots, k.snapshot)
 	}
-	for r := range k.snapshot.Relations {
-		if r.Name == name && r.Kind != catalog.Sequence {
-			return true
+	for _, s := range snapshots {
+		if s == nil {
+			continue
+		}
+		for r := range s.Relations {
+			if good(r) {
+				return true
+			}
 		}
 	}
 	return false
