@@ -295,6 +295,7 @@ func (p *proposal) write() string {
 	var labelled, odd []string
 	why := map[string][]string{}
 	tables := map[string]bool{}
+	var triggers []string // of tables with something to hide
 	looked := 0
 	for _, c := range p.columns {
 		place := c.Schema + "." + c.Table + "." + c.Name
@@ -308,6 +309,11 @@ func (p *proposal) write() string {
 		f, ok := p.judge(all, c)
 		if !ok {
 			continue
+		}
+		for _, t := range c.Triggers {
+			if t = c.Schema + "." + c.Table + ": " + t; !slices.Contains(triggers, t) {
+				triggers = append(triggers, t)
+			}
 		}
 		if i := slices.IndexFunc(p.labelled, func(e existing) bool { return e.rules.Source(place) != mask.Clear }); i >= 0 {
 			labelled = append(labelled, fmt.Sprintf("%s by %s", place, p.labelled[i].name))
@@ -358,6 +364,7 @@ func (p *proposal) write() string {
 	}
 	list("Labelled already:", labelled)
 	list("Found, but a pattern cannot be written for the name; rename it, or label with *:", odd)
+	list("What is written to these tables is copied, perhaps to where no label is. Look at what these do, and label it there too:", triggers)
 	reasons := make([]string, 0, len(why))
 	for r := range why {
 		reasons = append(reasons, r)
@@ -381,6 +388,9 @@ func (p *proposal) labels(all []sort, groups map[string][]finding, certainty str
 		name := s.name
 		if certainty != "" {
 			name += "-perhaps"
+		}
+		if p.names[name] { // of a label that does not cover this: say what it is for
+			name += "-" + p.target.Name
 		}
 		for n, base := 2, name; p.names[name]; n++ {
 			name = fmt.Sprintf("%s-%d", base, n)

@@ -166,7 +166,7 @@ func TestScanDemo(t *testing.T) {
 	if code != 0 || !ok || strings.Contains(proposed, "customers.email") || !strings.Contains(told, "public.customers.email by contact-email") || !strings.Contains(proposed, "public.employees.email") {
 		t.Errorf("code %d: %s", code, out)
 	}
-	if !strings.Contains(proposed, "name: contact-email-2") {
+	if !strings.Contains(proposed, "name: contact-email-shop-production") {
 		t.Errorf("a name that the policy has: %s", proposed)
 	}
 	// By names alone.
@@ -205,6 +205,9 @@ func TestScanOddNames(t *testing.T) {
 		`CREATE TABLE odd ("E-Mail: [a], {b} # c" text, "phone ""x""" text, "null" text, "e.mail" text, "pass*password" text, "email
   - name: injected" text, "` + "\u202e" + `iban" text, ip_address inet, cost money)`,
 		`INSERT INTO odd ("null") SELECT 'x' || i || '@x.test' FROM generate_series(1, 20) i`,
+		`CREATE FUNCTION "co
+pies"() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$; CREATE TRIGGER copy BEFORE UPDATE ON odd FOR EACH ROW EXECUTE FUNCTION "co
+pies"()`,
 		`CREATE SCHEMA "dot.ted"; CREATE TABLE "dot.ted".t (email text)`,
 		`GRANT USAGE ON SCHEMA "dot.ted" TO ` + c.Database.App().User + `; GRANT SELECT ON ALL TABLES IN SCHEMA public, "dot.ted" TO ` + c.Database.App().User,
 	} {
@@ -236,6 +239,9 @@ func TestScanOddNames(t *testing.T) {
 		if !strings.Contains(all, "\n"+want+"\n") {
 			t.Errorf("no %q in %q\n%s", want, patterns, out)
 		}
+	}
+	if !strings.Contains(out, "#   public.odd: trigger copy, which runs public.\"co") || strings.Count(out, "trigger copy") != 1 {
+		t.Errorf("a trigger on a table with labels is not told once:\n%s", out)
 	}
 	if !strings.Contains(out, "#   dot.ted.t.email: by its name an e-mail address") {
 		t.Errorf("what cannot be written is not told:\n%s", out)

@@ -211,7 +211,7 @@ func (s *server) visit(session *bastion.Session, v sshd.Visitor) int {
 		}
 		return 0
 	}
-	o := command.Options{PTY: v.PTY, Cast: recordings.Cast, Text: recordings.Text, Tasks: s.tasks}
+	o := command.Options{PTY: v.PTY, Cast: recordings.Cast, Text: recordings.Text, Tasks: s.tasks, Address: s.config.Notify.Address}
 	if v.HasCommand {
 		return command.Run(session, v.Command, o)
 	}

@@ -29,6 +29,9 @@ type Scanned struct {
 	// if that is for want of a right, time or means.
 	Looked bool
 	Why    string
+	// Triggers are those of its table, and of the table's partitions, with the functions
+	// that they run, and rules: whatever writes to the table has them write elsewhere.
+	Triggers []string
 }
 
 // Limits of a scan.
@@ -40,7 +43,7 @@ const (
 
 // scanColumns lists columns of tables. Partitions and inherited columns are left
 // out, because a label on the parent holds for them; so are views, because labels
-// follow what flows into them. The last column says whether a value can be read
+// follow what flows into them. The column before the last says whether a value can be read
 // without running anything that a user wrote: a cast is a function.
 const scanColumns = `WITH RECURSIVE under AS (
 		SELECT oid AS root, oid, 0 AS depth FROM pg_type
@@ -50,7 +53,13 @@ const scanColumns = `WITH RECURSIVE under AS (
 	SELECT n.nspname, c.relname, c.relkind, c.reltuples::float8, a.attname, format_type(a.atttypid, a.atttypmod), t.typname,
 		has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT'),
 		a.attgenerated NOT IN ('', 's') OR t.oid >= 16384 AND NOT EXISTS (
-			SELECT FROM pg_cast x WHERE x.castsource = t.oid AND x.casttarget = 'text'::regtype AND x.castmethod = 'b')
+			SELECT FROM pg_cast x WHERE x.castsource = t.oid AND x.casttarget = 'text'::regtype AND x.castmethod = 'b'),
+		array_to_string(ARRAY(
+			WITH RECURSIVE kin AS (SELECT c.oid UNION SELECT k.oid FROM kin JOIN pg_inherits i ON i.inhparent = kin.oid JOIN pg_class k ON k.oid = i.inhrelid AND k.relispartition)
+			SELECT format('trigger %I, which runs %s', g.tgname, g.tgfoid::regprocedure) FROM pg_trigger g
+			WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgrelid IN (SELECT oid FROM kin)
+			UNION SELECT format('rule %I', w.rulename) FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_type <> '1' AND w.ev_enabled <> 'D'
+			ORDER BY 1), chr(10))
 	FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 	JOIN under u ON u.root = a.atttypid
 	JOIN pg_type t ON t.oid = u.oid AND t.typtype <> 'd' AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
@@ -119,6 +128,7 @@ type scanTable struct {
 	foreign      bool
 	rows         float64 // as last counted; -1 if never
 	columns      []scanColumn
+	triggers     []string
 }
 
 type scanColumn struct {
@@ -140,8 +150,12 @@ func scanTables(ctx context.Context, conn *pgconn.PgConn, schema string) (tables
 			if rows, err := strconv.ParseFloat(string(v[3]), 64); err == nil {
 				last.rows = rows
 			}
+			if len(v[9]) > 0 {
+				last.triggers = strings.Split(string(v[9]), "\n")
+			}
 			tables = append(tables, last)
 		}
+		c.Triggers = last.triggers
 		switch allowed, runs := string(v[7]) == "t", string(v[8]) == "t"; {
 		case !c.holdsText():
 		case last.foreign:

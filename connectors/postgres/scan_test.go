@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,10 @@ line" text)`,
 		`CREATE TYPE public.text AS ENUM ('lure'); CREATE FUNCTION lure(public.text) RETURNS pg_catalog.text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'trapped'; END$$`,
 		`CREATE CAST (public.text AS pg_catalog.text) WITH FUNCTION lure(public.text)`,
 		`CREATE TABLE lured (v public.text, w pg_catalog.text); INSERT INTO lured VALUES ('lure', 'beside')`,
+		`CREATE FUNCTION copies() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$`,
+		`CREATE TRIGGER "To audit" AFTER INSERT ON plain FOR EACH ROW EXECUTE FUNCTION copies(); CREATE RULE also AS ON INSERT TO plain DO ALSO NOTHING`,
+		`CREATE TRIGGER below AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION copies(); CREATE TRIGGER young AFTER INSERT ON younger FOR EACH ROW EXECUTE FUNCTION copies()`,
+		`CREATE TRIGGER off AFTER INSERT ON long FOR EACH ROW EXECUTE FUNCTION copies(); ALTER TABLE long DISABLE TRIGGER off`,
 		`GRANT SELECT ON ALL TABLES IN SCHEMA public TO ` + app.User,
 	} {
 		if _, err := server.Query(t.Context(), "scanning", sql); err != nil {
@@ -125,6 +130,19 @@ line" text)`,
 	}
 	if c := all["public.lured.v"]; len(c.values) != 0 || c.Why == "" {
 		t.Errorf("%+v", c)
+	}
+
+	// What copies on writing is told of, and what does not is not.
+	for name, want := range map[string][]string{
+		"public.plain.mail":  {`rule also`, `trigger "To audit", which runs public.copies()`},
+		"public.parent.p":    {`trigger below, which runs public.copies()`},
+		"public.elder.e":     nil,
+		"public.younger.own": {`trigger young, which runs public.copies()`},
+		"public.long.v":      nil,
+	} {
+		if c := all[name]; !slices.Equal(c.Triggers, want) {
+			t.Errorf("%s: %q", name, c.Triggers)
+		}
 	}
 
 	if got := scan(t, "scanning", secret, postgres.Sample{Schema: "other", Rows: 20}); len(got) != 2 {

@@ -37,6 +37,8 @@ type Options struct {
 	Text func(io.Writer, bastion.Replay) error
 	// Tasks keeps tasks; nil if this bastion has none.
 	Tasks Tasks
+	// Address is what people type after ssh, host or host:port; empty if nobody said.
+	Address string
 }
 
 // verb is one command. Its doc is what help prints.
@@ -54,13 +56,13 @@ func verbs() []verb {
 		{"sql", "[--json|--csv] [--reason WHY] [--wait 10m] TARGET [SQL]", "run SQL, from the command or from standard input", sql},
 		{"request", "TARGET [--bundle B] [--for 2h] [--from 22:30] [--window W] --reason WHY", "ask for access to a target; --terms lists what can be asked for", request},
 		{"break-glass", "TARGET [--bundle B] [--for 30m] --reason WHY", "take access in an emergency: alarms everybody, and is reviewed by somebody else", breakGlass},
-		{"requests", "[--all] [--mine] [--json] [NUMBER]", "list the requests that wait for you, or show one in full", requests},
+		{"requests", "[--all] [--mine] [--limit 100] [--json] [NUMBER]", "list the requests that wait for you, or show one in full", requests},
 		{"preview", "NUMBER [--json]", "have a request that waits for you run on its target and taken back, where policy lets you, and say what it did", preview},
 		{"approve", "NUMBER [--reason WHY]", "approve a request: exactly what it shows will run", approve},
 		{"deny", "NUMBER --reason WHY", "deny a request", deny},
 		{"comment", "NUMBER WORDS", "say something about a request without deciding it", comment},
 		{"revoke", "NUMBER [--reason WHY]", "take back a request of your own, or end access that was granted", revoke},
-		{"recordings", "[--person P] [--target T] [--text S] [--since 24h] [--all] [--json]", "list recorded sessions", recordings},
+		{"recordings", "[--person P] [--target T] [--text S] [--since 24h] [--limit 100] [--all] [--json]", "list recorded sessions", recordings},
 		{"play", "ID", "print what a recording showed, without its pauses", play},
 		{"cast", "ID", "write a recording as asciicast v2, for asciinema", cast},
 		{"text", "ID", "write a recording as a readable account", text},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 
@@ -26,11 +27,12 @@ type local struct {
 	About    string `json:"description,omitempty"`
 }
 
-// front is the bastion as the person's ssh names it. The bastion itself cannot
-// know that.
+// front is the bastion as the person's ssh names it. The bastion itself knows that
+// only if its configuration says so.
 type front struct {
 	host string
-	port int // 22 is left out
+	port int  // 22 is left out
+	made bool // nobody said: host only stands for it
 }
 
 // postgresPort is what the other end of a forwarding is called: the target's name
@@ -66,15 +68,24 @@ func config(ctx context.Context, c *call) error {
 	default:
 		return usagef("there is no configuration for %q, only for psql and ssh", bastion.VisibleLine(kind))
 	}
-	f := front{host: "bastion"}
-	if host != "" {
+	f := front{host: "bastion", port: 22, made: host == "" && c.o.Address == ""}
+	switch {
+	case host != "":
 		f.host = host
+	case c.o.Address != "":
+		f.host = c.o.Address
+		if h, p, err := net.SplitHostPort(c.o.Address); err == nil {
+			f.host = h
+			if f.port, err = portFlag("the configured address", p, 22, 1); err != nil {
+				return err
+			}
+		}
 	}
 	if strings.HasPrefix(f.host, "-") || strings.Trim(f.host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:%-") != "" {
 		return usagef("--host %q is neither a host name nor an address", bastion.VisibleLine(f.host))
 	}
 	var err error
-	if f.port, err = portFlag("--ssh-port", port, 22, 1); err != nil {
+	if f.port, err = portFlag("--ssh-port", port, f.port, 1); err != nil {
 		return err
 	}
 	ts, err := c.s.Targets(ctx)
@@ -146,6 +157,14 @@ func locals(who bastion.Identity, ts []bastion.TargetView, f front, base int) (l
 	return ls
 }
 
+// stands is a comment that says what to replace, where there is something.
+func (f front) stands() string {
+	if !f.made {
+		return ""
+	}
+	return "# \"" + f.host + "\" stands for what you type after ssh to get here; --host and --ssh-port put that in.\n"
+}
+
 func (f front) portArgument() string {
 	if f.port == 22 {
 		return ""
@@ -166,6 +185,7 @@ func writePSQL(w io.Writer, ls []local, f front) {
 		"# You are known by your SSH key: no password is asked for, and any will do.\n"+
 		"# sslmode=disable: between here and the bastion ssh encrypts, and behind it the\n"+
 		"# bastion has its own connection to the target.\n", f.host, ls[0].Service)
+	io.WriteString(w, f.stands())
 	for _, l := range ls {
 		fmt.Fprintln(w)
 		if about := cut(l.About, 200); about != "" {
@@ -195,8 +215,8 @@ func tunnelName(f front) string {
 // writeSSH writes a block for ssh_config.
 func writeSSH(w io.Writer, ls []local, f front) {
 	fmt.Fprintf(w, "# PostgreSQL through Sallyport. Add to ~/.ssh/config and keep running: ssh -N %s\n"+
-		"# It has a name of its own, so that the ports open with it alone.\n"+
-		"Host %s\n    HostName %s\n    Port %d\n", tunnelName(f), tunnelName(f), f.host, f.port)
+		"# It has a name of its own, so that the ports open with it alone.\n%s"+
+		"Host %s\n    HostName %s\n    Port %d\n", tunnelName(f), f.stands(), tunnelName(f), f.host, f.port)
 	for _, l := range ls {
 		fmt.Fprintf(w, "    # psql \"%s\"\n    LocalForward %d %s:%d\n", conninfo(l), l.Port, l.Service, postgresPort)
 	}

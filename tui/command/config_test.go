@@ -59,6 +59,11 @@ func (*configChannel) CloseWrite() error             { return nil }
 // runConfig runs one command line as alice, or as whoever name says.
 func runConfig(t *testing.T, name, line string, targets bastion.Targets) (out, errs string, code int) {
 	t.Helper()
+	return runAt(t, name, line, targets, Options{})
+}
+
+func runAt(t *testing.T, name, line string, targets bastion.Targets, o Options) (out, errs string, code int) {
+	t.Helper()
 	ch := &configChannel{}
 	s, err := bastion.NewSession(t.Context(), bastion.Config{ID: "s", Identity: bastion.Identity{Issuer: "i", Subject: "s", Kind: bastion.Person, Name: name},
 		Channel: ch, Targets: targets, Policy: configPolicy{}, Approvals: configVotes{}, Identities: configPeople{}, Secrets: configSecrets{},
@@ -66,7 +71,7 @@ func runConfig(t *testing.T, name, line string, targets bastion.Targets) (out, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	code = Run(s, line, Options{})
+	code = Run(s, line, o)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +132,27 @@ func TestConfig(t *testing.T) {
 	}
 	if out, errs, code := runConfig(t, "alice", "config psql", nil); out != "" || code != OK || errs != "your roles give no PostgreSQL targets\n" {
 		t.Errorf("%q, %q, code %d", out, errs, code)
+	}
+}
+
+// What people type after ssh is printed where it is known; where it is not, what stands
+// for it is named.
+func TestConfigAddress(t *testing.T) {
+	for _, c := range []struct{ address, line, says string }{
+		{"", "config psql", `"bastion" stands for what you type`},
+		{"", "config ssh", `"bastion" stands for what you type`},
+		{"ssh.example.com:2222", "config psql", "ssh -N -p 2222 \\\n"},
+		{"ssh.example.com:2222", "config psql", "#     ssh.example.com\n"},
+		{"ssh.example.com:2222", "config ssh", "    HostName ssh.example.com\n    Port 2222\n"},
+		{"ssh.example.com", "config ssh --ssh-port 24", "    HostName ssh.example.com\n    Port 24\n"},
+		{"[2001:db8::1]:22", "config psql", "#     2001:db8::1\n"},
+		{"2001:db8::1", "config psql", "#     2001:db8::1\n"},
+		{"ssh.example.com:2222", "config psql --host jump", "#     jump\n"},
+	} {
+		out, errs, code := runAt(t, "alice", c.line, configTargets, Options{Address: c.address})
+		if code != OK || !strings.Contains(out, c.says) || strings.Contains(out+errs, "stands for") != (c.address == "") {
+			t.Errorf("%s at %q: code %d\n%s%s", c.line, c.address, code, out, errs)
+		}
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 
 func recordings(ctx context.Context, c *call) error {
 	var f bastion.RecordingFilter
-	var since, limit string
-	err := c.flags(map[string]*string{"person": &f.Person, "target": &f.Target, "text": &f.Text, "since": &since, "limit": &limit},
+	var since, most string
+	err := c.flags(map[string]*string{"person": &f.Person, "target": &f.Target, "text": &f.Text, "since": &since, "limit": &most},
 		map[string]*bool{"all": &f.All, "json": &c.json})
 	if err == nil {
 		err = c.nothing()
@@ -30,15 +30,16 @@ func recordings(ctx context.Context, c *call) error {
 		}
 		f.Since = c.s.Now().Add(-d)
 	}
-	if limit != "" {
-		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 {
-			return usagef("--limit wants a number, not %q", bastion.VisibleLine(limit))
-		}
+	n, err := limit(most)
+	if err != nil {
+		return err
 	}
+	f.Limit = n + 1
 	rs, err := c.s.Recordings(ctx, f)
 	if err != nil {
 		return err
 	}
+	rs = first(c, rs, n)
 	if c.json {
 		for _, r := range rs {
 			if err := c.printJSON(r); err != nil {

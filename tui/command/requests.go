@@ -26,7 +26,8 @@ func (c *call) rest() string {
 
 func requests(ctx context.Context, c *call) error {
 	var all, mine bool
-	if err := c.flags(nil, map[string]*bool{"all": &all, "mine": &mine, "json": &c.json}); err != nil {
+	var most string
+	if err := c.flags(map[string]*string{"limit": &most}, map[string]*bool{"all": &all, "mine": &mine, "json": &c.json}); err != nil {
 		return err
 	}
 	if w := c.word(); w != "" {
@@ -56,10 +57,15 @@ func requests(ctx context.Context, c *call) error {
 		}
 		return c.printRequest(r, past)
 	}
-	rs, err := c.s.Requests(ctx, bastion.RequestFilter{Open: !all, Mine: mine, Decide: !mine && !all})
+	n, err := limit(most)
 	if err != nil {
 		return err
 	}
+	rs, err := c.s.Requests(ctx, bastion.RequestFilter{Open: !all, Mine: mine, Decide: !mine && !all, Limit: n + 1})
+	if err != nil {
+		return err
+	}
+	rs = first(c, rs, n)
 	if c.json {
 		for _, r := range rs {
 			if err := c.printJSON(r); err != nil {
@@ -77,6 +83,28 @@ func requests(ctx context.Context, c *call) error {
 		rows = append(rows, []string{strconv.FormatUint(r.ID, 10), string(r.State), r.Who.Name, r.Target, r.Summary, until(r, c.s.Now()), r.Reason})
 	}
 	return c.table([]string{"NO", "STATE", "WHO", "TARGET", "WHAT", "LEFT", "REASON"}, rows)
+}
+
+// limit reads how many entries of a list are wanted: 100 if nobody says.
+func limit(text string) (int, error) {
+	if text == "" {
+		return 100, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 1e6 {
+		return 0, usagef("--limit wants a number from 1 to 1000000, not %q", bastion.VisibleLine(text))
+	}
+	return n, nil
+}
+
+// first is the beginning of a list, of which one entry more was asked for than is
+// wanted, to know whether there are others.
+func first[T any](c *call, all []T, n int) []T {
+	if len(all) <= n {
+		return all
+	}
+	c.words("these are the first %d, and there are more; --limit %d shows as many", n, min(10*n, 1e6))
+	return all[:n]
 }
 
 func until(r bastion.Request, now time.Time) string {
