@@ -49,6 +49,7 @@ var ErrDamaged = errors.New("the store is damaged")
 // DB is an open store. It is safe for concurrent use.
 type DB struct {
 	bolt *bbolt.DB
+	path string // of the file: bbolt forgets it when it closes
 
 	// held is held for reading while the store must stay open.
 	held sync.RWMutex
@@ -92,7 +93,7 @@ func Open(dir string) (*DB, error) {
 			return nil, errors.Join(fmt.Errorf("opening store: %w", err), b.Close())
 		}
 	}
-	return &DB{bolt: b}, nil
+	return &DB{bolt: b, path: path}, nil
 }
 
 // Path is where the store in a directory has its file.
@@ -182,7 +183,7 @@ func (db *DB) Hold(f func() error) error {
 // View runs f in a read transaction. Keep it short: an old reader makes the file grow.
 func (db *DB) View(f func(Tx) error) error {
 	in := true
-	err := sound(db.bolt.Path(), &in, func() error {
+	err := sound(db.path, &in, func() error {
 		return db.bolt.View(func(t *bbolt.Tx) error {
 			in = false
 			err := f(tx{t, &in})
@@ -261,7 +262,7 @@ func (db *DB) update(batch []*update) error {
 		return db.damaged
 	}
 	in := true
-	err := sound(db.bolt.Path(), &in, func() error {
+	err := sound(db.path, &in, func() error {
 		return db.bolt.Update(func(t *bbolt.Tx) error {
 			in = false
 			for _, u := range batch {

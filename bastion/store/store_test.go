@@ -277,6 +277,31 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// Who reads while the store closes gets an answer, or is told; the race detector looks on.
+func TestReadWhileItCloses(t *testing.T) {
+	db, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, ended := make(chan struct{}), make(chan error)
+	go func() {
+		var err error
+		for n := 0; err == nil; n++ {
+			if err = db.View(func(store.Tx) error { return nil }); n == 0 {
+				close(begun)
+			}
+		}
+		ended <- err
+	}()
+	<-begun
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, store.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	if err := open(t).View(func(tx store.Tx) error { return tx.Put("x", []byte("k"), nil) }); err == nil {
 		t.Error("a read transaction wrote")
