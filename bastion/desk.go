@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -206,6 +207,30 @@ func (s *Session) Recordings(ctx context.Context, f RecordingFilter) ([]Recordin
 		return nil, err
 	}
 	return s.c.Archive.Recordings(ctx, sc, f)
+}
+
+// Reviewed names the recordings of what a review looks at: the sessions in which its
+// requester had the target open while the access lasted. Of other requests there are
+// none, and of what the reader may not replay neither.
+func (s *Session) Reviewed(ctx context.Context, r Request) (ids []string, err error) {
+	if r.Kind != KindReview {
+		return nil, nil
+	}
+	f := RecordingFilter{Person: r.Who.Name, Target: r.Target, Since: r.Created}
+	if r.Access != nil {
+		f.Until = r.Created.Add(r.Access.For)
+	}
+	rs, err := s.Recordings(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range rs {
+		if rec.Who.Equal(r.Who) && slices.Contains(rec.Targets, r.Target) {
+			ids = append(ids, rec.ID)
+		}
+	}
+	slices.Reverse(ids) // the oldest first
+	return ids, nil
 }
 
 // Replay opens a recording. That it was opened is recorded too.

@@ -21,6 +21,7 @@ type judge interface {
 	Withdraw(context.Context, uint64) (bastion.Request, error)
 	Revoke(context.Context, uint64, string) (bastion.Request, error)
 	Past(context.Context, uint64) (bastion.Past, error)
+	Reviewed(context.Context, bastion.Request) ([]string, error)
 	Try(context.Context, uint64) (bastion.Preview, error)
 	Who() bastion.Identity
 	Has(bastion.Duty) bool
@@ -50,6 +51,7 @@ type detail struct {
 
 	request bastion.Request
 	past    bastion.Past
+	tapes   []string         // the recordings that a review looks at
 	tried   *bastion.Preview // what the person had run and taken back; nobody else sees it so
 	untried error            // why it could not be
 	loaded  bool
@@ -72,6 +74,7 @@ type detail struct {
 type weighed struct {
 	request bastion.Request
 	past    bastion.Past
+	tapes   []string
 }
 
 // voted is the request after one's own vote or withdrawal.
@@ -96,7 +99,11 @@ func (s *detail) reload() tea.Cmd {
 			return weighed{}, err
 		}
 		past, err := s.judge.Past(ctx, s.id)
-		return weighed{r, past}, err
+		if err != nil {
+			return weighed{}, err
+		}
+		tapes, err := s.judge.Reviewed(ctx, r)
+		return weighed{r, past, tapes}, err
 	})
 }
 
@@ -165,7 +172,7 @@ func (s *detail) Update(msg tea.Msg) (Screen, tea.Cmd) {
 		if s.err = err; err != nil {
 			return s, tea.Batch(next, fail(err))
 		}
-		s.past = w.past
+		s.past, s.tapes = w.past, w.tapes
 		s.take(w.request)
 		return s, next
 	}
@@ -568,6 +575,9 @@ func (s *detail) lines(w int) []string {
 		field("access", rows(th.Strong, wrap(text, in))...)
 	}
 	field("reason", wrap(r.Reason, in)...)
+	if len(s.tapes) > 0 {
+		field("recorded", wrap("sessions "+strings.Join(s.tapes, ", "), in)...)
+	}
 
 	if r.Kind == bastion.KindOperation || r.Kind == "" {
 		b = append(b, "", " "+th.Heading.Render("What it does"))

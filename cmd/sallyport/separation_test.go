@@ -295,6 +295,24 @@ func (c *testCompany) burns(t *testing.T, heard told) {
 	}
 	c.does(t, "alice", change, "", 3, `reason`)
 
+	// Whoever reviews it finds what was recorded of it, all of it and nothing else.
+	page := c.runs(t, "axel", "requests --json "+review[1])
+	var looked struct{ Recordings []string }
+	if err := json.Unmarshal([]byte(page.out), &looked); err != nil || len(looked.Recordings) == 0 {
+		t.Fatalf("%v: %s", err, page)
+	}
+	told := ""
+	for _, id := range looked.Recordings {
+		text := c.runs(t, "axel", "text "+id)
+		told += text.out + text.err
+		if !strings.Contains(text.out, "alice") || !strings.Contains(text.out, "shop-production") {
+			t.Errorf("recording %s has nothing to do with it: %s", id, text)
+		}
+	}
+	if !strings.Contains(told, "Köln") || !strings.Contains(told, slow) || !strings.Contains(told, "in a tunnel") {
+		t.Errorf("the recordings %q do not tell all that was done: %s", looked.Recordings, told)
+	}
+
 	c.does(t, "alice", "approve "+review[1], "", 3, `your own emergency`)
 	c.does(t, "alice", "deny "+review[1]+" --reason nothing to see", "", 3, `your own emergency`)
 	c.does(t, "alice", "revoke "+review[1], "", 3, ``)

@@ -49,13 +49,18 @@ func requests(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
+		reviewed, err := c.s.Reviewed(ctx, r)
+		if err != nil {
+			return err
+		}
 		if c.json {
 			return c.printJSON(struct {
 				bastion.Request
-				Past bastion.Past `json:"past"`
-			}{r, past})
+				Past       bastion.Past `json:"past"`
+				Recordings []string     `json:"recordings,omitempty"` // that a review looks at
+			}{r, past, reviewed})
 		}
-		return c.printRequest(r, past)
+		return c.printRequest(r, past, reviewed)
 	}
 	n, err := limit(most)
 	if err != nil {
@@ -115,7 +120,7 @@ func until(r bastion.Request, now time.Time) string {
 }
 
 // printRequest shows all that an approver should weigh.
-func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
+func (c *call) printRequest(r bastion.Request, past bastion.Past, reviewed []string) error {
 	var actions []string
 	for _, a := range r.Actions {
 		actions = append(actions, strings.TrimSpace(string(a.Verb)+" "+a.Resource))
@@ -133,7 +138,7 @@ func (c *call) printRequest(r bastion.Request, past bastion.Past) error {
 		{"who", fmt.Sprintf("%s <%s> (%s)", r.Who.Name, r.Who.Email, r.Who.Kind)},
 		{"from", r.Origin.Address + ", key " + r.Origin.Key},
 		{"kind", string(r.Kind)}, {"target", r.Target}, {"access", accessLine(r)}, {"effect", r.Summary}, {"does", strings.Join(actions, "; ")},
-		{"known", strings.Join(known, "; ")}, {"settings", r.Settings}, {"reason", r.Reason},
+		{"known", strings.Join(known, "; ")}, {"settings", r.Settings}, {"reason", r.Reason}, {"recordings", strings.Join(reviewed, ", ")},
 		{"rule", r.Rule}, {"needs", r.Needs.String()}, {"can approve", strings.Join(r.Approvers, ", ")}, {"votes", cmp.Or(strings.Trim(voters(r), " ()"), "none yet")}, {"seen by", seen(r, c.s.Now())},
 		{"asked", since(c.s.Now().Sub(r.Created)) + " ago"}, {"left", until(r, c.s.Now())}, {"digest", r.Digest},
 	}
