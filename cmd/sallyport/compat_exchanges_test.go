@@ -64,7 +64,7 @@ func until(ends string, messages ...pgproto3.FrontendMessage) exchangeBatch {
 func differentExchanges() []exchange {
 	begin := &pgproto3.Query{String: "begin; declare c cursor for select 1"}
 	return []exchange{
-		{"a cursor of SQL as a portal", []exchangeBatch{answered(begin, &pgproto3.Describe{ObjectType: 'P', Name: "c"}, &pgproto3.Sync{})}},
+		{"a cursor of SQL as a portal", []exchangeBatch{answered(begin, &pgproto3.Execute{Portal: "c"}, &pgproto3.Sync{})}},
 		{"EXECUTE, parsed before there is such a statement", []exchangeBatch{answered(&pgproto3.Parse{Query: "execute nowhere"}, &pgproto3.Sync{})}},
 		{"a function by the old protocol", []exchangeBatch{answered(&pgproto3.Query{String: "select 1"}), until("ReadyForQuery", &pgproto3.FunctionCall{Function: 1598})}},
 	}

@@ -390,6 +390,9 @@ func (s *stream) described(typ byte, body []byte, e *expected) error {
 			e.lane.shown = false
 		}
 		defer s.pop()
+		if e.alone {
+			defer s.end(e.lane, nil)
+		}
 		if e.hidden || e.lane != nil && e.lane.step {
 			return nil
 		}
@@ -408,6 +411,9 @@ func (s *stream) described(typ byte, body []byte, e *expected) error {
 			s.mu.Unlock()
 		}
 		defer s.pop()
+		if e.alone {
+			defer s.end(e.lane, nil)
+		}
 		return s.announce(e.lane, fields, !e.hidden)
 	}
 	return errProtocol
@@ -556,7 +562,7 @@ func (s *stream) failure(e *expected, body []byte) error {
 		return errProtocol
 	}
 	var l *lane
-	if l = e.running(); l == nil && e != nil && e.kind != 'D' {
+	if l = e.running(); l == nil && e != nil && (e.kind != 'D' || e.alone) {
 		l = e.lane
 	}
 	class := lineage.Class(0)

@@ -48,6 +48,8 @@ type (
 	}
 	// quietMessage waits for what may change what names stand for.
 	quietMessage struct{}
+	// cursorMessage asks whether SQL has made a cursor of a name. full is as the client has it.
+	cursorMessage struct{ name, full string }
 	syncMessage  struct{}
 	flushMessage struct{}
 	// copyMessage is one or more messages of data for COPY, as they are.

@@ -107,6 +107,8 @@ func TestNativeNamesCannotBeSwapped(t *testing.T) {
 		"cursor, closed":                           together("BEGIN", "DECLARE c CURSOR FOR "+plainRows, closing('P', "c"), parse("b", hiddenRows), bind("c", "b"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
 		"cursor, closed, pipeline":                 together("BEGIN", "DECLARE c CURSOR FOR "+plainRows, closing('P', "c"), parse("b", hiddenRows), bind("c", "b"), all("FETCH ALL c"), sync_, ready{}, "ROLLBACK"),
 		"cursor, rolled back":                      together("BEGIN", "SAVEPOINT s", "DECLARE c CURSOR FOR "+plainRows, "ROLLBACK TO s", parse("b", hiddenRows), bind("c", "b"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
+		"cursor, described":                        together("BEGIN", "DECLARE c CURSOR FOR "+hiddenRows, describe('P', "c"), sync_, ready{}, "FETCH 3 c", "ROLLBACK"),
+		"cursor, described, swapped":               together("BEGIN", "DECLARE c CURSOR FOR "+plainRows, describe('P', "c"), sync_, ready{}, swapCursor, describe('P', "c"), sync_, ready{}, "FETCH ALL c", "ROLLBACK"),
 		"cursor in one text":                       {"BEGIN", "DECLARE c CURSOR FOR " + plainRows, "CLOSE c; DECLARE c CURSOR FOR " + hiddenRows + "; FETCH ALL c", "ROLLBACK"},
 		"portal, closed by SQL":                    together("BEGIN", a, bind("c", "a"), sync_, ready{}, "CLOSE c", "DECLARE c CURSOR FOR "+hiddenRows, run("c"), sync_, ready{}, "ROLLBACK"),
 		"portal, closed by SQL, described":         together("BEGIN", a, describe('S', "a"), bind("c", "a"), describe('P', "c"), sync_, ready{}, "CLOSE c", "DECLARE c CURSOR FOR "+hiddenRows, run("c"), sync_, ready{}, "ROLLBACK"),

@@ -617,11 +617,29 @@ func (c *client) describe(kind byte, full string) error {
 			return c.refuse(err)
 		}
 		if a == nil {
-			return c.refuse(noPortal(full))
+			return c.describeCursor(name, full)
 		}
 		flight = a.flight
 	}
 	return c.about(describeMessage{kind, name}, flight)
+}
+
+// describeCursor asks for the columns of a cursor that SQL made: they are those of FETCH.
+func (c *client) describeCursor(name, full string) error {
+	if err := c.n.Send(cursorMessage{name, full}); err != nil {
+		return c.refuse(err)
+	}
+	ctx := c.fresh()
+	op, err := c.n.Read(ctx, `FETCH ALL FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`, bastion.Params{})
+	if err != nil {
+		return c.refuse(err)
+	}
+	a := &answer{c: c, prepares: &prepared{}}
+	flight, err := c.n.Prepare(ctx, op, a.job())
+	if err != nil {
+		return c.refuse(err)
+	}
+	return c.about(describeMessage{'P', name}, flight)
 }
 
 // describePrepared asks for the columns of what PREPARE made, for the first time.

@@ -135,6 +135,8 @@ func (s *stream) send(message any, lanes []*lane) error {
 	case syncMessage:
 		s.post(wire.Append(s.out, 'S'), s.due(expected{kind: 'S'}))
 		return nil
+	case cursorMessage:
+		return s.cursor(m)
 	case quietMessage:
 		return s.quiet(context.Background())
 	case flushMessage:
@@ -257,6 +259,9 @@ func (s *stream) drop(e *expected) {
 			s.mu.Lock()
 			e.shows.described = false
 			s.mu.Unlock()
+		}
+		if e.alone {
+			s.end(e.lane, errSkipped)
 		}
 	}
 }
@@ -470,7 +475,29 @@ func (s *stream) hushed(name string) {
 	}
 }
 
+// cursor returns an error if SQL has made no cursor of a name.
+func (s *stream) cursor(m cursorMessage) error {
+	if err := s.quiet(context.Background()); err != nil {
+		return err
+	}
+	s.reading.mu.Lock()
+	defer s.reading.mu.Unlock()
+	if _, ok := s.reading.cursors[m.name]; !ok {
+		return noPortal(m.full)
+	}
+	return nil
+}
+
 func (s *stream) describe(m describeMessage, lanes []*lane) error {
+	if m.kind == 'P' && len(lanes) == 1 && lanes[0].prepare {
+		l := lanes[0]
+		if l.used || l.reading.Fetches != m.name || s.portals.holds(m.name) {
+			return s.mistaken()
+		}
+		l.used = true
+		s.post(appendDescribe(s.out, m.kind, m.name), s.due(expected{kind: 'D', lane: l, alone: true}))
+		return nil
+	}
 	l, err := take(lanes, m.kind == 'S')
 	if err != nil {
 		return err

@@ -146,6 +146,7 @@ type expected struct {
 	stmt   *statement // of a Describe
 	hidden bool       // the client did not ask by itself
 	shows  *portal    // of a Describe: its columns
+	alone  bool       // of a Describe: there is nothing else about its lane
 	own    *question  // of a question of the bastion's own
 	// What it changes, if it is answered as it should.
 	name   *change[*statement]

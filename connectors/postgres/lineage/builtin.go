@@ -195,7 +195,7 @@ var harmless = set(`array_nulls bytea_output client_min_messages cpu_index_tuple
 // shown names settings, beside the harmless ones, whose values are fit to be shown.
 var shown = set(`block_size client_encoding debug_assertions default_tablespace default_table_access_method
 	is_superuser in_hot_standby integer_datetimes lc_collate lc_ctype lc_messages lc_monetary lc_numeric lc_time
-	max_connections max_identifier_length max_wal_size min_wal_size password_encryption port role row_security search_path
+	max_connections max_function_args max_identifier_length max_index_keys max_wal_size min_wal_size password_encryption port role row_security search_path
 	server_encoding server_version server_version_num session_authorization session_replication_role shared_buffers ssl
 	standard_conforming_strings superuser_reserved_connections wal_level autovacuum max_worker_processes`)
 
@@ -203,7 +203,7 @@ var shown = set(`block_size client_encoding debug_assertions default_tablespace 
 // making: there are few to choose from, or they do not change.
 var choices = set(`array_nulls autovacuum block_size bytea_output client_encoding client_min_messages datestyle debug_assertions
 	default_transaction_deferrable default_transaction_isolation default_transaction_read_only in_hot_standby
-	integer_datetimes intervalstyle is_superuser jit lc_collate lc_ctype max_connections max_identifier_length
+	integer_datetimes intervalstyle is_superuser jit lc_collate lc_ctype max_connections max_function_args max_identifier_length max_index_keys
 	max_wal_size max_worker_processes min_wal_size password_encryption plan_cache_mode port row_security server_encoding
 	server_version server_version_num session_replication_role shared_buffers ssl standard_conforming_strings
 	superuser_reserved_connections synchronous_commit transaction_deferrable transaction_isolation transaction_read_only
