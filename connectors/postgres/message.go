@@ -50,8 +50,8 @@ type (
 	quietMessage struct{}
 	// cursorMessage asks whether SQL has made a cursor of a name. full is as the client has it.
 	cursorMessage struct{ name, full string }
-	syncMessage  struct{}
-	flushMessage struct{}
+	syncMessage   struct{}
+	flushMessage  struct{}
 	// copyMessage is one or more messages of data for COPY, as they are.
 	copyMessage struct{ raw []byte }
 	// copyEndMessage ends the data, or with a reason says that it failed.

@@ -462,3 +462,18 @@ func TestCostly(t *testing.T) {
 		}
 	}
 }
+
+// TestFixedSettings: what texts are read by may be set to what it is, and to nothing else.
+func TestFixedSettings(t *testing.T) {
+	for text, good := range map[string]bool{
+		"SET client_encoding = 'UTF8'": true, "SET client_encoding TO unicode": true, "SET NAMES 'utf-8'": true, "SET LOCAL standard_conforming_strings = on": true,
+		"SET standard_conforming_strings TO 'True'": true, "SET client_encoding = LATIN1": false, "SET NAMES 'sql_ascii'": false, "SET standard_conforming_strings = off": false,
+		"SET standard_conforming_strings = 0": false, "SET standard_conforming_strings FROM CURRENT": false, "RESET standard_conforming_strings": false,
+		"SET client_encoding TO DEFAULT": false, "SET backslash_quote = on": false, "SET client_encoding = 'UTF8', 'LATIN1'": false,
+	} {
+		_, err := lineage.NewReader(shop()).Read(text, session)
+		if pe, ok := errors.AsType[*bastion.ParseError](err); good != (err == nil) || !good && !ok {
+			t.Errorf("%s: %v %v", text, err, pe)
+		}
+	}
+}

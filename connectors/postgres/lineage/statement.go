@@ -357,12 +357,32 @@ func (a *analysis) fetch(f *pg.FetchStmt) answer {
 	return out
 }
 
+// stays reports whether SET gives one of the fixed settings the value that it has, as many
+// programs and every dump do to be sure.
+func stays(name string, v *pg.VariableSetStmt) bool {
+	if v.Kind != pg.VariableSetKind_VAR_SET_VALUE || len(v.Args) != 1 {
+		return false
+	}
+	value := strings.ToLower(v.Args[0].GetAConst().GetSval().GetSval())
+	switch name {
+	case "client_encoding", "names":
+		e := strings.NewReplacer("-", "", "_", "", " ", "").Replace(value)
+		return e == "utf8" || e == "unicode"
+	case "standard_conforming_strings":
+		return value == "on" || value == "true" || value == "yes"
+	}
+	return false
+}
+
 // set reads SET and RESET, and reports whether other settings than the one that it
 // names may change, or one on which the meaning of texts depends.
 func (a *analysis) set(v *pg.VariableSetStmt) (unsettles bool) {
 	a.listWalk(v.Args)
 	name := strings.ToLower(v.Name)
 	switch {
+	case fixed[name] && stays(name, v):
+		a.action(Setting, "") // which it has
+		return false
 	case fixed[name]:
 		a.refuse("the setting %s cannot be changed here, because the bastion reads texts by it", name)
 	case v.Kind == pg.VariableSetKind_VAR_RESET_ALL:

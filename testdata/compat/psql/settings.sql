@@ -24,3 +24,11 @@ set row_security = off; reset row_security;
 set default_transaction_isolation = 'serializable'; begin; show transaction_isolation; commit; reset default_transaction_isolation;
 set log_min_messages = debug1; set fsync = off; set max_connections = 5;
 discard temp; discard sequences; discard all;
+-- what programs and dumps set to be sure
+set client_encoding = 'UTF8';
+set names 'utf-8';
+set client_encoding to unicode;
+set standard_conforming_strings = on;
+set local standard_conforming_strings to 'ON';
+show standard_conforming_strings;
+show client_encoding;
