@@ -179,6 +179,7 @@ func story() *tape {
 			event(30001, bastion.EventUse, bastion.Event{Target: "shop-production", Verb: "update", Request: 12, By: []string{"rita"}}),
 			event(30010, bastion.EventResult, bastion.Event{Target: "shop-production", Verb: "update", Request: 12, Rows: 3, Took: 2 * time.Millisecond, Error: "canceling statement (57014)"}),
 			event(40000, bastion.EventVote, bastion.Event{Request: 13, Effect: "deny", Target: "shop-staging", Text: "drop table orders", Reason: "no"}),
+			event(41000, bastion.EventVote, bastion.Event{Request: 13, Effect: "comment", Target: "shop-staging", Reason: "which ticket?", By: []string{"rita"}}),
 			event(50000, bastion.EventWithdrawn, bastion.Event{Request: 14}),
 			event(51000, bastion.EventExpired, bastion.Event{Request: 15}),
 			event(60000, bastion.EventReplay, bastion.Event{Text: "b2c4"}),

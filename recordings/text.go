@@ -127,6 +127,8 @@ func sentence(e bastion.Event) string {
 			s = fmt.Sprintf("review %d: all in order", e.Request)
 		case e.Verb == "review" && e.Effect == string(bastion.VoteDeny):
 			s = fmt.Sprintf("review %d: something was wrong", e.Request)
+		case e.Effect == string(bastion.VoteComment):
+			s = "comment on " + request
 		case e.Effect != "":
 			s += ", " + e.Effect
 		}

@@ -725,6 +725,10 @@ func eventWord(e bastion.Event) string {
 			return "failed"
 		}
 		return "done"
+	case bastion.EventVote:
+		if e.Effect == string(bastion.VoteComment) {
+			return "comment"
+		}
 	case bastion.EventTry:
 		switch {
 		case e.Error != "":

@@ -80,7 +80,7 @@ func (a *Approvals) File(_ context.Context, q bastion.Question) (bastion.Request
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := &request{op: q.Op}
-	r.ID, r.Who, r.State, r.Reason, r.Text = uint64(len(a.by)+1), q.Who, bastion.Pending, q.Reason, q.Op.Text()
+	r.ID, r.Who, r.State, r.Reason, r.NoReason, r.Text = uint64(len(a.by)+1), q.Who, bastion.Pending, q.Reason, q.NoReason, q.Op.Text()
 	i := q.Op.Intent()
 	r.Target, r.Verb, r.Settings, r.Digest, r.Rule, r.Try = q.Op.TargetName(), i.Verb, i.Settings, q.Op.Digest(), q.Decision.Rule, q.Decision.Try
 	a.by = append(a.by, r)

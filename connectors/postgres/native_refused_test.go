@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/sallyport/sallyport/bastion"
@@ -208,6 +209,35 @@ func TestNativeHearsOfItsRequest(t *testing.T) {
 	for i, want := range []string{"request 1 waits for", "request 1 was seen by rita", "request 1, rita: which", "request 1 was approved by rita"} {
 		if len(notices) != 4 || !strings.Contains(notices[i], want) || strings.Contains(notices[i], "\x1b") {
 			t.Fatalf("%q", notices)
+		}
+	}
+}
+
+// Who waits and gave no reason hears how to give one, and who gave one does not.
+func TestNativeMissesAReason(t *testing.T) {
+	for option, missed := range map[string]bool{"": true, "&options=-c%20sallyport.reason%3Dticket": false} {
+		s, a := asking(t, "wanted")
+		_, url := listen(t, s)
+		config, err := pgconn.ParseConfig(url + option)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hints := ""
+		config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { hints += n.Hint }
+		c, err := pgconn.ConnectConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filed := a.Filed()
+		go func() { a.Set(<-filed, bastion.Denied) }() // ends with the request
+		if _, err := c.Exec(t.Context(), "SELECT 'wanted'").ReadAll(); err == nil {
+			t.Error("it ran")
+		}
+		if strings.Contains(hints, "approvers miss a reason") != missed || strings.Contains(hints, "PGOPTIONS='-c sallyport.reason=") != missed {
+			t.Errorf("%q: %s", option, hints)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -285,7 +285,11 @@ func (c *client) waits(r bastion.Request) {
 		if len(r.Approvers) > 0 {
 			text += "; can be approved by " + strings.Join(r.Approvers, ", ")
 		}
-		say("cancel to go on without it: the request stays open", "%s", text)
+		hint := "cancel to go on without it: the request stays open"
+		if r.NoReason {
+			hint += "; approvers miss a reason, and get it with a next attempt under PGOPTIONS='-c " + reasonSetting + "=...'"
+		}
+		say(hint, "%s", text)
 	}
 	for _, seen := range r.Seen[min(c.heard.seen, len(r.Seen)):] {
 		say("", "request %d was seen by %s", r.ID, seen.Name)

@@ -60,7 +60,7 @@ func (c *call) access(ctx context.Context, emergency bool) error {
 	}
 	switch {
 	case r.State == bastion.Approved:
-		c.words("request %d is granted until %s; everybody configured has been told, and somebody else will review it", r.ID, bastion.Moment(r.Expires, c.s.Now()))
+		c.words("request %d is granted until %s; the alarm goes to everybody configured, and somebody else will review it", r.ID, bastion.Moment(r.Expires, c.s.Now()))
 	default:
 		c.words("request %d needs %s%s; it waits until %s", r.ID, r.Needs, by(r.Approvers), bastion.Moment(r.Expires, c.s.Now()))
 	}
