@@ -3,6 +3,7 @@ package recordings_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -128,6 +129,40 @@ func TestLateIsBounded(t *testing.T) {
 	must(t, r.Close())
 	if got := output(t, replay(t, a, scope(t, alice, false), "s")); len(got) != 100_004 || !strings.HasSuffix(got, "mine") {
 		t.Errorf("%d bytes, the last %q", len(got), got[max(0, len(got)-4):])
+	}
+	must(t, db.Close())
+}
+
+// A spool that is removed under its session ends the recorder at the next fold, and
+// nothing of it is lost.
+func TestSpoolRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	db, err := store.Open(t.TempDir())
+	must(t, err)
+	a, err := recordings.New(recordings.Config{DB: db, Dir: dir, Now: time.Now})
+	must(t, err)
+	r := start(t, a, "s", alice)
+	must(t, r.Event(decision("s", alice, "t", "allow", "select 1")))
+	must(t, r.Flush())
+	spools, err := filepath.Glob(filepath.Join(dir, "*"))
+	must(t, err)
+	if len(spools) != 1 {
+		t.Fatalf("spools: %q", spools)
+	}
+	must(t, os.Remove(spools[0]))
+	err = r.Event(decision("s", alice, "t", "allow", "select 2"))
+	if err == nil { // else it was folded meanwhile
+		err = r.Flush()
+	}
+	if err == nil || !strings.Contains(err.Error(), "its spool was removed") {
+		t.Errorf("got %v", err)
+	}
+	if err := r.Close(); err == nil {
+		t.Error("it was sealed as if nothing had happened")
+	}
+	p := replay(t, a, scope(t, alice, false), "s")
+	if got := strings.Join(kinds(p.Events()), " "); !strings.HasPrefix(got, "decision") || !p.Recording().Broken {
+		t.Errorf("recorded %q, %+v", got, p.Recording())
 	}
 	must(t, db.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"sync"
@@ -466,8 +467,27 @@ func (r *Recorder) fold() error {
 	if err != nil {
 		return err
 	}
-	return r.commit(p, nil)
+	if err := r.commit(p, nil); err != nil {
+		return err
+	}
+	return r.present(p)
 }
+
+// present notices that the spool was removed, which can still be written to but would
+// not survive the process. The caller holds order.
+func (r *Recorder) present(p span) error {
+	if p.spool == nil {
+		return nil
+	}
+	if _, err := os.Lstat(p.spool.Name()); errors.Is(err, fs.ErrNotExist) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.fail(errSpoolGone)
+	}
+	return nil
+}
+
+var errSpoolGone = errors.New("its spool was removed while it was written to")
 
 // commit brings a span of the spool into the store and then what f writes, in
 // one transaction, which may run more than once. It remembers a failure for
