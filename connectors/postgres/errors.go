@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -123,9 +122,6 @@ func sqlState(pe *pgconn.PgError) string {
 // data ('x'::regclass), and functions can raise anything. The parser's have a
 // position in the text, running code has none or a context.
 func own(pe *pgconn.PgError, class lineage.Class) bool {
-	if strings.HasPrefix(pe.Code, "22") && parameter.MatchString(pe.Where) {
-		return true // a value that the person gave, while it is read
-	}
 	if pe.Where != "" || pe.InternalQuery != "" || pe.InternalPosition != 0 {
 		return false
 	}
@@ -137,9 +133,6 @@ func own(pe *pgconn.PgError, class lineage.Class) bool {
 			return true // what there is not, or what depends on it
 		}
 	}
-	if strings.HasPrefix(pe.Code, "22") {
-		return pe.Position > 0 // a constant
-	}
 	if !strings.HasPrefix(pe.Code, "42") {
 		return false
 	}
@@ -149,10 +142,6 @@ func own(pe *pgconn.PgError, class lineage.Class) bool {
 	}
 	return pe.Position > 0 || class == lineage.Static
 }
-
-// parameter is the context of an error that came up while Bind's parameters were read.
-// That of functions comes before it.
-var parameter = regexp.MustCompile(`^(unnamed portal|portal "[^"\n]*") parameter \$\d+`)
 
 // detail is the server's own words, and details all of them but the message.
 func detail(pe *pgconn.PgError) string {

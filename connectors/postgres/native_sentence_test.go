@@ -100,8 +100,6 @@ func TestNativeSentences(t *testing.T) {
 		{"ALTER TABLE parent ADD id int"},
 		{"DROP INDEX nosuch"},
 		{"SELECT (SELECT id FROM customers)"},
-		{"SELECT id FROM customers WHERE id = 'x'"},
-		{"SELECT id FROM customers WHERE created_at = 'yesterdy'"},
 		{"SELECT 1/0"},
 		{"INSERT INTO short VALUES ('too long')"},
 		{"INSERT INTO part VALUES (1000000 * 1000000)"},
@@ -111,17 +109,10 @@ func TestNativeSentences(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", strings.Join(texts, "; "), got, want)
 		}
 	}
-	for _, value := range []string{"secret", "99999999999"} {
-		what := func(c *pgx.Conn) string {
-			e, _ := errors.AsType[*pgconn.PgError](c.PgConn().ExecParams(t.Context(), "SELECT id FROM customers WHERE id = $1", [][]byte{[]byte(value)}, nil, nil, nil).Read().Err)
-			return fmt.Sprint(e)
-		}
-		if want, got := what(directly), what(through); got != want {
-			t.Errorf("%s\n got %s\nwant %s", value, got, want)
-		}
-	}
 	// Functions and values may say what they please: then it is told what kind of error it is.
+	// A constant may be somebody's value: the record is not to hold it.
 	for text, want := range map[string]string{
+		"SELECT id FROM customers WHERE id = 'secret31337'":                          "ERROR 22P02: invalid text for the type",
 		"INSERT INTO lying VALUES (1)":                                               "ERROR 23505: unique violation",
 		"COPY: COPY lying FROM STDIN\n1":                                             "ERROR 23505: unique violation",
 		"SELECT country::int FROM customers":                                         "ERROR 22P02: invalid text for the type",
