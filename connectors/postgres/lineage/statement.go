@@ -359,11 +359,11 @@ func (a *analysis) fetch(f *pg.FetchStmt) answer {
 
 // stays reports whether SET gives one of the fixed settings the value that it has, as many
 // programs and every dump do to be sure.
-func stays(name string, v *pg.VariableSetStmt) bool {
+func (a *analysis) stays(name string, v *pg.VariableSetStmt) bool {
 	if v.Kind != pg.VariableSetKind_VAR_SET_VALUE || len(v.Args) != 1 {
 		return false
 	}
-	value := strings.ToLower(v.Args[0].GetAConst().GetSval().GetSval())
+	value := strings.ToLower(a.constant(v.Args[0]).s)
 	switch name {
 	case "client_encoding", "names":
 		e := strings.NewReplacer("-", "", "_", "", " ", "").Replace(value)
@@ -380,7 +380,7 @@ func (a *analysis) set(v *pg.VariableSetStmt) (unsettles bool) {
 	a.listWalk(v.Args)
 	name := strings.ToLower(v.Name)
 	switch {
-	case fixed[name] && stays(name, v):
+	case fixed[name] && a.stays(name, v):
 		a.action(Setting, "") // which it has
 		return false
 	case fixed[name]:
