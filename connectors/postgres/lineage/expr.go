@@ -29,6 +29,8 @@ var (
 	edged = set(`abs age avg date_part date_trunc extract sum to_jsonb jsonb_agg jsonb_build_array jsonb_build_object array_agg`)
 	// passing names functions that return rows, if they are given some.
 	passing = set(`array_agg min max mode percentile_disc unnest array_append array_cat array_prepend array_remove array_replace`)
+	// listing names functions that return arrays and whose names do not say so.
+	listing = set(`regexp_match regexp_matches parse_ident xpath current_schemas enum_range json_populate_record jsonb_populate_record`)
 	// measuring names functions whose results are small numbers, whatever their arguments.
 	measuring = set(`length char_length character_length octet_length bit_length position strpos count num_nulls num_nonnulls`)
 	// units names what date_trunc and extract take of all kinds of dates.
@@ -135,10 +137,14 @@ func (a *analysis) expr(n *pg.Node, sc *scope) flow {
 	case *pg.Node_SubLink:
 		return a.sublink(x.SubLink, sc)
 	case *pg.Node_AArrayExpr:
-		return a.list(x.AArrayExpr.Elements, sc).computed()
+		f := a.list(x.AArrayExpr.Elements, sc).computed()
+		if f.carries() && f.list && len(x.AArrayExpr.Elements) > 1 {
+			a.probe(f, false)
+		}
+		return f
 	case *pg.Node_RowExpr:
 		f := a.row(x.RowExpr.Args, sc).computed()
-		f.row = true
+		f.row, f.list = true, false
 		return f
 	case *pg.Node_List:
 		return a.list(x.List.Items, sc)
@@ -291,6 +297,7 @@ func (a *analysis) choice(c *pg.CaseExpr, sc *scope) flow {
 	}
 	if decides.carries() {
 		f = f.with(decides.computed().plain())
+		f.list = f.list || array(c.Defresult) || slices.ContainsFunc(c.Args, func(n *pg.Node) bool { return array(n.GetCaseWhen().GetResult()) })
 		f.chosen = f.chosen || !a.small(c.Defresult) || slices.ContainsFunc(c.Args, func(n *pg.Node) bool { return !a.small(n.GetCaseWhen().GetResult()) })
 	}
 	return f
@@ -338,12 +345,15 @@ func (a *analysis) operation(x *pg.A_Expr, sc *scope) flow {
 	if !totalOperators[last] || f.carries() && strings.Contains(last, "~") && !a.pattern(last, x.Rexpr) || f.chosen && strings.HasPrefix(last, "->") {
 		a.probe(f, false)
 	}
+	if last == "||" && f.carries() && f.list {
+		a.probe(f, false)
+	}
 	// The elements of a list, and those of rows, are compared up to the one that decides.
 	rows := x.Lexpr.GetRowExpr() != nil || x.Rexpr.GetRowExpr() != nil
 	if f.carries() && (rows && !(a.tame(x.Lexpr, sc) && a.tame(x.Rexpr, sc)) || x.Kind == pg.A_Expr_Kind_AEXPR_IN && !a.tame(x.Rexpr, sc)) {
 		a.probe(f, false)
 	}
-	f.row = f.row && last == "||"
+	f.row, f.list = f.row && last == "||", f.list && last == "||"
 	f.chosen = f.chosen && last == "||" || r.carries() && strings.HasPrefix(last, "->")
 	return f.computed()
 }
@@ -447,7 +457,7 @@ func (a *analysis) cast(c *pg.TypeCast, sc *scope) flow {
 	}
 	plain := len(c.TypeName.GetTypmods()) == 0 && len(c.TypeName.GetArrayBounds()) == 0
 	if last := names[len(names)-1]; plain && (last == "text" || last == "varchar") {
-		f.row = false
+		f.row, f.list = false, false
 		return f
 	}
 	a.probe(f, false) // a cast that fails tells of the value
@@ -505,9 +515,18 @@ func (a *analysis) selection(x *pg.A_Indirection, sc *scope) flow {
 				a.probe(f, false)
 			}
 			g := a.expr(i, sc)
+			if g.carries() && !a.subscript(i, sc) {
+				a.probe(g, false) // it may be too large for one
+			}
 			f.chosen = f.chosen || g.carries()
 			f = f.with(g)
 		}
+	}
+	if i := x.Indirection[len(x.Indirection)-1].GetAIndices(); i != nil {
+		if i.IsSlice && f.carries() && !f.list {
+			a.probe(f, false) // names and points have elements, and no slices
+		}
+		f.list = f.list && i.IsSlice
 	}
 	for _, n := range x.Indirection {
 		if s := n.GetString_(); s != nil {
@@ -518,6 +537,35 @@ func (a *analysis) selection(x *pg.A_Indirection, sc *scope) flow {
 		}
 	}
 	return f.computed()
+}
+
+// subscript reports whether an expression can be taken for a subscript whatever its value.
+func (a *analysis) subscript(n *pg.Node, sc *scope) bool {
+	if c := n.GetColumnRef(); c != nil && len(c.Fields) > 0 && c.Fields[len(c.Fields)-1].GetString_() != nil {
+		typ := a.typeOf(stringsOf(c.Fields), sc)
+		return typ == "integer" || typ == "smallint"
+	}
+	names := stringsOf(n.GetFuncCall().GetFuncname())
+	return len(names) == 1 && measuring[names[0]] && names[0] != "count" && len(a.users(names, -1)) == 0
+}
+
+// listed reports whether a column's type may be one of arrays, or a domain of one.
+func (a *analysis) listed(typ string) bool {
+	schema, name, ok := strings.Cut(typ, ".")
+	if !ok || strings.HasSuffix(typ, "]") {
+		return strings.HasSuffix(typ, "]")
+	}
+	t, ok := a.reader.catalog.Type(schema, name)
+	return !ok || t.Category == 'A'
+}
+
+// array reports whether an expression of the text makes an array.
+func array(n *pg.Node) bool {
+	if c := n.GetTypeCast(); c != nil {
+		names := stringsOf(c.TypeName.GetNames())
+		return len(c.TypeName.GetArrayBounds()) > 0 || strings.HasPrefix(names[len(names)-1], "_")
+	}
+	return n.GetAArrayExpr() != nil
 }
 
 // record returns the fields of a whole row: of something in FROM, of a column whose type
@@ -613,7 +661,9 @@ func (a *analysis) sublink(s *pg.SubLink, sc *scope) flow {
 		return a.flows(out)
 	case pg.SubLinkType_ARRAY_SUBLINK:
 		a.ordinal = true
-		return a.flows(out).computed()
+		f := a.flows(out).computed()
+		f.list = true
+		return f
 	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK, pg.SubLinkType_ROWCOMPARE_SUBLINK, pg.SubLinkType_MULTIEXPR_SUBLINK:
 		f := test.with(a.flows(out))
 		if f.carries() && !a.tameQuery(s.Subselect, sc) {
@@ -749,11 +799,11 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		}
 		return opaque.with(args), nil, false
 	}
-	if rowsets[last] || !total[last] && !a.part(last, c.Args) || args.chosen && edged[last] || args.carries() && !a.fits(last, c.Args) {
+	if rowsets[last] || !total[last] && !a.part(last, c.Args) || args.chosen && edged[last] || args.carries() && !a.fits(last, c.Args, args) {
 		a.probe(args, false)
 	} else {
 		for i := range given.flows {
-			if picky(last, i, len(given.flows), c.FuncVariadic) || last == "array_agg" && a.isArray(c.Args[i], sc) {
+			if picky(last, i, len(given.flows), c.FuncVariadic) || last == "array_agg" && given.flows[i].list {
 				a.probe(given.flows[i], false)
 			}
 		}
@@ -762,20 +812,34 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		return args, nil, false
 	}
 	args.row = args.row && (passing[last] || keeping[last])
+	args.list = args.list && (keeping[last] || passing[last] && last != "unnest") || lists(last)
 	args.chosen = args.chosen && !measuring[last] || order.carries()
 	return args.computed(), nil, false
 }
 
+// lists reports whether a function may return arrays.
+func lists(function string) bool {
+	return strings.Contains(function, "array") || listing[function]
+}
+
 // fits reports whether the constants that a function wants are right: a wrong one makes
 // it fail, but not where another argument is NULL.
-func (a *analysis) fits(function string, args []*pg.Node) bool {
+func (a *analysis) fits(function string, args []*pg.Node, values flow) bool {
 	switch function {
 	case "date_trunc", "date_part", "extract":
-		return len(args) == 2 && units[strings.ToLower(a.constant(args[0]).s)]
+		return len(args) == 2 && units[strings.ToLower(a.constant(args[0]).s)] && !slices.ContainsFunc(values.columns, a.ofTime)
+	case "length": // of bytes in an encoding, which may not be right
+		return len(args) == 1
 	case "split_part":
 		return len(args) == 3 && a.constant(args[2]).isInt && a.constant(args[2]).i > 0
 	}
 	return true
+}
+
+// ofTime reports whether a column holds times of the day, which have no date in them.
+func (a *analysis) ofTime(column string) bool {
+	_, c := a.columnOf(column)
+	return c != nil && strings.HasPrefix(c.Type, "time") && !strings.HasPrefix(c.Type, "timestamp")
 }
 
 // part reports whether a call takes a part of a text at places that cannot be wrong:
@@ -810,13 +874,6 @@ func picky(function string, i, n int, variadic bool) bool {
 		return i%2 == 0 || variadic
 	}
 	return false
-}
-
-// isArray reports whether an expression is a column that holds arrays: some functions
-// fail where they differ in their sizes.
-func (a *analysis) isArray(n *pg.Node, sc *scope) bool {
-	c := n.GetColumnRef()
-	return c != nil && len(c.Fields) > 0 && c.Fields[len(c.Fields)-1].GetString_() != nil && strings.HasSuffix(a.typeOf(stringsOf(c.Fields), sc), "[]")
 }
 
 // pureCall reports whether a call may mean a pure function of pg_catalog.

@@ -30,6 +30,9 @@ type flow struct {
 	// chosen: hidden values may have chosen among values of the text, also such on which
 	// functions fail that take those of any table.
 	chosen bool
+	// list: the values may be arrays of any size. Putting arrays together fails where their
+	// sizes do not go together.
+	list bool
 }
 
 // opaque is the flow of what cannot be looked into.
@@ -44,6 +47,7 @@ func (f flow) with(g flow) flow {
 	f.mixed = f.mixed || g.mixed
 	f.row = f.row || g.row
 	f.chosen = f.chosen || g.chosen
+	f.list = f.list || g.list
 	f.columns = union(f.columns, g.columns)
 	f.by = union(f.by, g.by)
 	return f
@@ -89,9 +93,9 @@ func (f flow) computed() flow {
 	return f
 }
 
-// plain is the flow of something that is no row, nor one of the text's values.
+// plain is the flow of something that is no row or array, nor one of the text's values.
 func (f flow) plain() flow {
-	f.row, f.chosen = false, false
+	f.row, f.chosen, f.list = false, false, false
 	return f
 }
 
@@ -117,7 +121,7 @@ func (f flow) constant() bool {
 
 func (f flow) equal(g flow) bool {
 	return f.derived == g.derived && f.unproven == g.unproven && f.hidden == g.hidden && f.argument == g.argument && f.mixed == g.mixed &&
-		f.row == g.row && f.chosen == g.chosen && len(f.columns) == len(g.columns) && len(f.by) == len(g.by)
+		f.row == g.row && f.chosen == g.chosen && f.list == g.list && len(f.columns) == len(g.columns) && len(f.by) == len(g.by)
 }
 
 // field is a column of something in FROM, or of a query's answer.
@@ -290,6 +294,7 @@ func (e *entry) whole() flow {
 	for i := range e.fields {
 		f = f.with(e.fields[i].flow)
 	}
+	f.list = false
 	return f
 }
 

@@ -573,7 +573,7 @@ func (a *analysis) relation(v *pg.RangeVar, verb bastion.Verb) *entry {
 		}
 		e.fields = make([]field, len(rel.Columns))
 		for i, c := range rel.Columns {
-			e.fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources}}
+			e.fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources, list: a.listed(c.Type)}}
 			put := a.session.Ran && full == "pg_catalog.pg_settings" && (c.Name == "setting" || c.Name == "reset_val")
 			if g := guarded[full]; put || g == c.Name || g == "" && !structure[full] && !counting[full] {
 				e.fields[i].flow = opaque.with(e.fields[i].flow)
@@ -633,7 +633,7 @@ func (a *analysis) columns(rel *catalog.Relation) []field {
 	fields = make([]field, len(rel.Columns))
 	for i := range rel.Columns {
 		c := &rel.Columns[i]
-		fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources}}
+		fields[i] = field{name: c.Name, typ: c.Type, flow: flow{columns: c.Sources, list: a.listed(c.Type)}}
 	}
 	whole := true
 	switch {
