@@ -27,6 +27,7 @@ type Listener struct {
 	mu       sync.Mutex // guards the rest
 	sessions []*Session
 	open     sync.WaitGroup
+	served   sync.WaitGroup // the sessions
 }
 
 // Listen starts a listener, which is closed when the test ends.
@@ -49,7 +50,9 @@ func Listen(t testing.TB, s Setup) *Listener {
 			if err != nil {
 				return // the test is over
 			}
+			k.served.Add(1)
 			k.open.Go(func() {
+				defer k.served.Done()
 				defer c.Close()
 				if err := k.serve(ctx, s, c); err != nil {
 					t.Log("a client's session: ", err)
@@ -87,6 +90,9 @@ func (k *Listener) serve(ctx context.Context, s Setup, c io.ReadWriter) error {
 	}
 	return err
 }
+
+// Wait returns when all sessions are over that clients have begun; they have to leave.
+func (k *Listener) Wait() { k.served.Wait() }
 
 // End ends all sessions, and tells their clients why.
 func (k *Listener) End(cause error) {

@@ -692,9 +692,7 @@ func TestNativeTranscriptOfOneWhoLeft(t *testing.T) {
 	if err := k.conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for !strings.Contains(l.Recorded(), " Kind:"+string(bastion.EventEnd)+" ") {
-		runtime.Gosched()
-	}
+	l.Wait()
 	if got := l.Transcript(); !strings.HasSuffix(got, "ERROR: cancelled, or the client went away\n") {
 		t.Errorf("%q", got)
 	}
