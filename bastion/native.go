@@ -24,6 +24,8 @@ type Native struct {
 
 	stream Stream // nil until Open
 	end    io.Writer
+
+	gate sync.RWMutex // held for reading while an operation is in the gate
 }
 
 // Forward serves a native client that asked for a target: with a session of its
@@ -51,11 +53,33 @@ func (s *Session) Forward(ctx context.Context, target string, port uint32) error
 	}
 	script := &transcript{write: s.noted}
 	n := &Native{s: s, target: t, proxy: proxy, note: &note{to: script}, stop: s.Fail, end: s.c.Native}
-	err = proxy.Serve(ctx, &client{s.c.Native, s.ctx, script}, n)
+	visit, left := context.WithCancel(ctx)
+	err = proxy.Serve(visit, &client{s.c.Native, s.ctx, script}, n)
+	left()
+	n.cleared()
 	if ferr := script.flush(); err == nil {
 		err = ferr
 	}
 	return err
+}
+
+// clearing is how long an operation has to leave the gate once its client left. It does
+// so at once, but for one whose target takes nothing more: the end of the session ends it.
+const clearing = time.Second
+
+// cleared waits until no operation is in the gate, so that the transcript tells what became
+// of one that waited for approval.
+func (n *Native) cleared() {
+	out := make(chan struct{})
+	n.s.Go(func() {
+		n.gate.Lock()
+		defer n.gate.Unlock()
+		close(out)
+	})
+	select {
+	case <-out:
+	case <-time.After(clearing):
+	}
 }
 
 // Reachable says whether somebody may open a forwarded connection to a target at
@@ -207,16 +231,8 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 		wait, stop = context.WithTimeoutCause(ctx, most, ErrPatience)
 		defer stop()
 	}
-	a, err := n.s.admit(wait, op, job, func(ctx context.Context, asked bool) error {
-		if !asked {
-			return nil
-		}
-		// An approval is used once: not for what an earlier error will skip.
-		return n.stream.Settle(ctx)
-	})
+	a, err := n.admit(wait, op, job)
 	if err != nil {
-		n.note.asked(op, nil)
-		n.note.ended(err, 0)
 		return nil, err
 	}
 	f := &Flight{n: n, admitted: a, note: note{to: n.note.to}}
@@ -242,6 +258,24 @@ func (n *Native) Begin(ctx context.Context, op Operation, job Job) (*Flight, err
 		return nil, err
 	}
 	return f, nil
+}
+
+// admit has the gate decide, and notes what it does not let through.
+func (n *Native) admit(ctx context.Context, op Operation, job Job) (admitted, error) {
+	n.gate.RLock()
+	defer n.gate.RUnlock()
+	a, err := n.s.admit(ctx, op, job, func(ctx context.Context, asked bool) error {
+		if !asked {
+			return nil
+		}
+		// An approval is used once: not for what an earlier error will skip.
+		return n.stream.Settle(ctx)
+	})
+	if err != nil {
+		n.note.asked(op, nil)
+		n.note.ended(err, 0)
+	}
+	return a, err
 }
 
 // Prepare lets the target look at a text without running it, which policy must

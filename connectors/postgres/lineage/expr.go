@@ -29,8 +29,10 @@ var (
 	edged = set(`abs age avg date_part date_trunc extract sum to_jsonb jsonb_agg jsonb_build_array jsonb_build_object array_agg`)
 	// passing names functions that return rows, if they are given some.
 	passing = set(`array_agg min max mode percentile_disc unnest array_append array_cat array_prepend array_remove array_replace`)
-	// listing names functions that return arrays and whose names do not say so.
-	listing = set(`regexp_match regexp_matches parse_ident xpath current_schemas enum_range json_populate_record jsonb_populate_record`)
+	// listing names functions that return arrays, or what may hold some.
+	listing = set(`array_agg array_append array_cat array_fill array_positions array_prepend array_remove array_replace array_reverse array_sample
+		array_shuffle array_sort trim_array string_to_array regexp_split_to_array regexp_match regexp_matches tsvector_to_array
+		parse_ident xpath current_schemas enum_range json_populate_record jsonb_populate_record`)
 	// measuring names functions whose results are small numbers, whatever their arguments.
 	measuring = set(`length char_length character_length octet_length bit_length position strpos count num_nulls num_nonnulls`)
 	// units names what date_trunc and extract take of all kinds of dates.
@@ -812,14 +814,9 @@ func (a *analysis) invoke(c *pg.FuncCall, sc *scope) (result flow, fields []fiel
 		return args, nil, false
 	}
 	args.row = args.row && (passing[last] || keeping[last])
-	args.list = args.list && (keeping[last] || passing[last] && last != "unnest") || lists(last)
+	args.list = args.list && (keeping[last] || passing[last] && last != "unnest") || listing[last]
 	args.chosen = args.chosen && !measuring[last] || order.carries()
 	return args.computed(), nil, false
-}
-
-// lists reports whether a function may return arrays.
-func lists(function string) bool {
-	return strings.Contains(function, "array") || listing[function]
 }
 
 // fits reports whether the constants that a function wants are right: a wrong one makes
