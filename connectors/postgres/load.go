@@ -80,9 +80,9 @@ const (
 	// and conditions look at.
 	uniqueQuery = `SELECT i.indrelid, u.attnum, i.indisunique AND i.indimmediate AND i.indisvalid AND i.indnkeyatts = 1
 				AND u.place = 1 AND i.indexprs IS NULL AND i.indpred IS NULL AND EXISTS (SELECT FROM pg_attribute a
-				WHERE a.attrelid = i.indrelid AND a.attnum = u.attnum AND a.attnotnull)
+				WHERE a.attrelid = i.indrelid AND a.attnum = u.attnum AND a.attnotnull), i.indisprimary
 			FROM pg_index i, unnest(i.indkey) WITH ORDINALITY u (attnum, place) WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND u.attnum > 0
-		UNION SELECT i.indrelid, d.refobjsubid, false FROM pg_index i JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+		UNION SELECT i.indrelid, d.refobjsubid, false, false FROM pg_index i JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
 			AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0
 			WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)`
 
@@ -358,12 +358,13 @@ func (l *loader) cascade(v [][]byte) error {
 }
 
 func (l *loader) unique(v [][]byte) error {
-	if len(v) != 3 {
+	if len(v) != 4 {
 		return errCatalog
 	}
 	_, c, err := l.place(v[0], v[1])
 	if c != nil {
-		c.Unique, c.Key = true, c.Key || string(v[2]) == "t"
+		key := string(v[2]) == "t"
+		c.Unique, c.Key, c.Primary = true, c.Key || key, c.Primary || key && string(v[3]) == "t"
 	}
 	return err
 }

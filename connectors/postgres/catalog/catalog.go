@@ -84,6 +84,8 @@ type Column struct {
 	Unique bool
 	// Key says that no two rows have the same value in the column, and none has NULL.
 	Key bool
+	// Primary says that the column is the table's primary key by itself.
+	Primary bool
 	// References are the columns whose values a foreign key wants the column to have;
 	// ReferencedBy are those that a foreign key wants to have values of this one, or none.
 	References, ReferencedBy []string

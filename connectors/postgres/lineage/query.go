@@ -179,9 +179,7 @@ func (a *analysis) plain(s *pg.SelectStmt, sc *scope) answer {
 	a.sorted, a.gathers = nil, nil
 	a.where(s.WhereClause, sc)
 	out := a.targets(s.TargetList, sc)
-	for _, n := range s.GroupClause {
-		a.probe(a.byName(n, sc, out, false), false)
-	}
+	a.groups(s, sc, out)
 	a.where(s.HavingClause, sc)
 	for _, n := range s.WindowClause {
 		a.probe(a.window(n.GetWindowDef(), sc), false)
@@ -200,6 +198,88 @@ func (a *analysis) plain(s *pg.SelectStmt, sc *scope) answer {
 	a.sorted, a.gathers = append(sorted, a.sorted...), append(gathers, a.gathers...)
 	a.stores = a.stores || len(s.GroupClause)+len(s.WindowClause)+len(s.DistinctClause)+len(s.SortClause) > 0 || len(s.FromClause) > 1
 	return out
+}
+
+// groups reads GROUP BY. Beside a table's primary key the server leaves out its other
+// columns: rows are neither grouped nor sorted by them.
+func (a *analysis) groups(s *pg.SelectStmt, sc *scope, out answer) {
+	keyed := map[*entry]bool{}
+	of := make([]*entry, len(s.GroupClause))
+	for i, n := range s.GroupClause {
+		if n.GetGroupingSet() != nil {
+			clear(of)
+			keyed = nil
+			break
+		}
+		e, c := a.tableColumn(a.groupedBy(n, s.TargetList), sc)
+		if of[i] = e; c != nil && c.Primary {
+			keyed[e] = true
+		}
+	}
+	for i, n := range s.GroupClause {
+		if f := a.byName(n, sc, out, false); of[i] == nil || !keyed[of[i]] {
+			a.probe(f, false)
+		}
+	}
+}
+
+// groupedBy is the column that an element of GROUP BY means: by its number or its name in
+// the answer, or by itself. What means none, or not for certain, gives nil.
+func (a *analysis) groupedBy(n *pg.Node, targets []*pg.Node) *pg.ColumnRef {
+	plain := func(c *pg.ColumnRef) *pg.ColumnRef {
+		if c == nil || len(c.Fields) == 0 || c.Fields[len(c.Fields)-1].GetAStar() != nil {
+			return nil
+		}
+		return c
+	}
+	if k := a.constant(n); k.isInt {
+		i := int(k.i)
+		if i < 1 || i > len(targets) {
+			return nil
+		}
+		for _, t := range targets[:i] {
+			if c := t.GetResTarget().GetVal().GetColumnRef(); c != nil && plain(c) == nil || t.GetResTarget().GetVal().GetAIndirection() != nil {
+				return nil // a star, which stands for several
+			}
+		}
+		return plain(targets[i-1].GetResTarget().GetVal().GetColumnRef())
+	}
+	return plain(n.GetColumnRef())
+}
+
+// tableColumn finds the table in FROM, and the column in it, that a name means, if its rows are
+// those of one table and its values are stored.
+func (a *analysis) tableColumn(c *pg.ColumnRef, sc *scope) (found *entry, column *catalog.Column) {
+	if c == nil {
+		return nil, nil
+	}
+	names := stringsOf(c.Fields)
+	last := names[len(names)-1]
+	for _, it := range sc.items {
+		for _, e := range it.entries {
+			switch {
+			case it.loose, e.loose:
+				return nil, nil
+			case e.index(last) < 0, len(names) > 1 && e.alias != names[len(names)-2]:
+				continue
+			case found != nil:
+				return nil, nil
+			}
+			found = e
+		}
+	}
+	if found == nil || len(names) > 2 {
+		return nil, nil
+	}
+	f := found.fields[found.index(last)]
+	if f.generated || !f.flow.straight() || f.flow.mixed {
+		return nil, nil
+	}
+	rel, column := a.columnOf(f.flow.columns[0])
+	if column == nil || rel.Kind != catalog.Table || len(rel.Children) > 0 || found.prefix != rel.FullName()+"." {
+		return nil, nil
+	}
+	return found, column
 }
 
 // presorted: where an aggregate takes its input in an order, or without repeats, others

@@ -59,3 +59,5 @@ SHOW server_encoding
 EXPLAIN (COSTS off) SELECT name FROM customers WHERE id = 1
 SELECT greatest(1, 2), least('a', 'b'), nullif(1, 1), abs(-1)
 SELECT count(DISTINCT country), bool_and(id > 0), max(id) FROM customers
+SELECT c.id, c.name, count(*), max(o.placed_at) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY c.id, c.email, c.national_id, c.name ORDER BY c.id LIMIT 5
+SELECT c.name, count(o.id) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE c.id < 9 GROUP BY phone, 1, c.id ORDER BY c.id

@@ -216,3 +216,34 @@ SELECT lead(id, (salary - 500000)::int) OVER (), nth_value(id, (salary - 500000)
 SELECT count(*) OVER (ROWS (salary - 500000)::int PRECEDING) FROM employees WHERE id = 1;
 SELECT unistr('\' || national_id), normalize('x', NFC), parse_ident(national_id || '"') FROM customers WHERE id = 1;
 SELECT pg_size_bytes(national_id), cash_words(salary::money), inet(national_id) FROM customers JOIN employees USING (id) WHERE id = 1;
+
+-- Each: a group by a hidden column beside the primary key of its table, which the server leaves out,
+-- and beside what is none: of another table, of several, of a subquery, in sets of groups.
+SELECT id FROM customers GROUP BY national_id, id;
+SELECT c.id, c.national_id FROM customers c GROUP BY c.national_id, c.id;
+SELECT id, national_id FROM customers GROUP BY 2, 1 LIMIT 3;
+SELECT a.id FROM customers a, customers b WHERE a.id < 9 AND b.id < 9 GROUP BY b.national_id, a.id;
+SELECT count(*) FROM customers a LEFT JOIN employees b ON a.id = b.id GROUP BY b.iban, a.id;
+SELECT id FROM customers a JOIN customers b USING (id) GROUP BY b.national_id, id;
+SELECT id FROM customers GROUP BY ROLLUP (national_id, id);
+SELECT id FROM customers GROUP BY GROUPING SETS ((id), (national_id));
+SELECT id FROM customers GROUP BY id, GROUPING SETS ((), (national_id));
+SELECT id FROM customers GROUP BY left(national_id, 2), id;
+SELECT id FROM customers GROUP BY (national_id, id);
+SELECT id FROM customers GROUP BY (national_id), (id);
+SELECT c.id FROM (SELECT id, national_id FROM customers) c GROUP BY c.national_id, c.id;
+SELECT c.id FROM (SELECT id, national_id FROM customers OFFSET 0) c GROUP BY c.national_id, c.id;
+SELECT c.x FROM customers c (x, y) GROUP BY c.national_id, c.x;
+SELECT id FROM customers GROUP BY national_id, id ORDER BY national_id;
+SELECT DISTINCT national_id FROM customers GROUP BY national_id, id;
+SELECT id FROM customers GROUP BY national_id, id HAVING national_id > 'Nq';
+SELECT row_number() OVER (), id FROM customers GROUP BY national_id, id;
+SELECT customer_id FROM audit_log GROUP BY detail::text, customer_id;
+SELECT (SELECT count(*) FROM orders GROUP BY orders.id, c.national_id LIMIT 1) FROM customers c;
+
+-- The same where the server sorts to group.
+BEGIN;
+SET LOCAL enable_hashagg = off;
+SELECT id FROM customers GROUP BY national_id, id;
+SELECT c.national_id, c.id, count(*) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY c.national_id, c.id;
+ROLLBACK;
