@@ -24,7 +24,7 @@ var (
 		json_agg json_build_array json_build_object lag last_value lead least left length lower ltrim max md5 min mode
 		ntile nth_value num_nonnulls num_nulls octet_length percent_rank pg_typeof quote_literal quote_nullable rank replace
 		reverse right row_number row_to_json rtrim sha224 sha256 sha384 sha512 split_part starts_with string_agg strpos
-		sum to_json to_jsonb translate upper pg_column_size`)
+		sum to_json to_jsonb translate upper pg_column_size array_length array_lower array_ndims array_upper cardinality format regexp_replace`)
 	// edged names those of them that fail for values at the edge of their types.
 	edged = set(`abs age avg date_part date_trunc extract sum to_jsonb jsonb_agg jsonb_build_array jsonb_build_object array_agg`)
 	// passing names functions that return rows, if they are given some.
@@ -34,7 +34,8 @@ var (
 		array_shuffle array_sort trim_array string_to_array regexp_split_to_array regexp_match regexp_matches tsvector_to_array
 		parse_ident xpath current_schemas enum_range json_populate_record jsonb_populate_record`)
 	// measuring names functions whose results are small numbers, whatever their arguments.
-	measuring = set(`length char_length character_length octet_length bit_length position strpos count num_nulls num_nonnulls`)
+	measuring = set(`length char_length character_length octet_length bit_length position strpos count num_nulls num_nonnulls
+		array_length array_lower array_ndims array_upper cardinality`)
 	// units names what date_trunc and extract take of all kinds of dates.
 	units          = set(`century day decade epoch millennium month quarter year`)
 	totalOperators = set(`|| = <> != < > <= >= ~~ !~~ ~~* !~~* ~ ~* !~ !~* -> ->> BETWEEN`)
@@ -372,6 +373,9 @@ func spelled(x *pg.A_Expr) bool {
 
 // regular is what regular expressions look like that are never wrong.
 var regular = regexp.MustCompile(`^\^?(?:[A-Za-z0-9 _@%&,:;<>=!~'"/#-]|\.\*?|\\[.dsw]|\[(?:a-z|A-Z|0-9|[A-Za-z0-9_])+\])*\$?$`)
+
+// simple is what formats look like that take values of every kind, and NULL.
+var simple = regexp.MustCompile(`^(?:[^%]|%%|%s)*$`)
 
 // pattern reports whether an operator finds nothing wrong with a pattern, whatever it is
 // compared with: LIKE finds an escape at the end only where all before it fits, and no
@@ -827,6 +831,12 @@ func (a *analysis) fits(function string, args []*pg.Node, values flow) bool {
 		return len(args) == 2 && units[strings.ToLower(a.constant(args[0]).s)] && !slices.ContainsFunc(values.columns, a.ofTime)
 	case "length": // of bytes in an encoding, which may not be right
 		return len(args) == 1
+	case "format":
+		k := a.constant(args[0])
+		return k.isText && simple.MatchString(k.s)
+	case "regexp_replace":
+		pattern, with := a.constant(args[min(1, len(args)-1)]), a.constant(args[len(args)-1])
+		return len(args) == 3 && pattern.isText && regular.MatchString(pattern.s) && with.isText && !strings.Contains(with.s, `\`)
 	case "split_part":
 		return len(args) == 3 && a.constant(args[2]).isInt && a.constant(args[2]).i > 0
 	}
@@ -861,6 +871,10 @@ func picky(function string, i, n int, variadic bool) bool {
 		return i != 1
 	case "split_part": // zero
 		return i == 2
+	case "format": // too few values
+		return i == 0 || variadic
+	case "regexp_replace": // a pattern that is wrong, and what grows without an end
+		return i > 0
 	case "lag", "lead": // the distance tells which row is looked at, if any
 		return i == 1
 	case "nth_value": // zero and less

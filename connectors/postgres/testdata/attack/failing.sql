@@ -113,3 +113,22 @@ SELECT to_json(CASE WHEN national_id > 'Nq' THEN json '{"a": "\u0000"}' ELSE jso
 SELECT to_json(CASE WHEN national_id LIKE 'Nq%' THEN json '{"a": "\u0000"}' ELSE json '{}' END) FROM customers WHERE id = 1;
 SELECT to_jsonb(CASE WHEN national_id > 'Nq' THEN json '{"a": "\u0000"}' ELSE json '{}' END) FROM customers WHERE id = 1;
 SELECT to_jsonb(CASE WHEN national_id LIKE 'Nq%' THEN json '{"a": "\u0000"}' ELSE json '{}' END) FROM customers WHERE id = 1;
+
+-- Each: formats, patterns and replacements that are wrong, or depend on a hidden value.
+SELECT format(national_id, 1) FROM customers;
+SELECT format('%I', national_id) FROM customers;
+SELECT format('%2$s', national_id) FROM customers;
+SELECT format('%s %s', national_id) FROM customers;
+SELECT format('%*s', length(national_id), 'x') FROM customers;
+SELECT format('%s %s', VARIADIC string_to_array(national_id, 'q')) FROM customers;
+SELECT format('%s', VARIADIC ARRAY[national_id]) FROM customers;
+SELECT regexp_replace(national_id, 'q', '\q') FROM customers;
+SELECT regexp_replace(national_id, '(', '') FROM customers;
+SELECT regexp_replace('x', national_id, '') FROM customers;
+SELECT regexp_replace(national_id, 'q', 'x', 'y') FROM customers;
+SELECT regexp_replace(national_id, 'q', repeat('x', 1000)) FROM customers;
+SELECT regexp_replace(national_id, 'q', email) FROM customers;
+SELECT regexp_replace(national_id, 1, 2) FROM customers;
+SELECT regexp_replace(national_id) FROM customers;
+SELECT format() FROM customers;
+SELECT (ARRAY[1, 2])[array_length(string_to_array(national_id, 'q'), 1)] FROM customers;
