@@ -358,7 +358,7 @@ func (c *crowd) facts(r record, who bastion.Identity, roles []string) facts {
 	return facts{
 		asker: r.Who.Equal(who), owner: who.ID() != "" && r.Who.Person() == who.ID(),
 		may: who.Kind == bastion.Person && mayDecide(r, roles), apart: c.apartFrom(r, who) == nil,
-		outside: !r.OtherTeam || c.otherTeam(r.Who, who),
+		outside: !r.OtherTeam || c.otherTeam(who, r.Who),
 	}
 }
 

@@ -104,6 +104,20 @@ func TestOtherTeam(t *testing.T) {
 			refused(t, err, "rita is not of another team than the one who asked")
 		})
 	}
+	// Who asked, and is in no team any more when they use it, was of another one.
+	banker := bastiontest.Person("rita", "reviewer", "team-bank")
+	w := newWorld(t, asker, banker)
+	left := want(asker, "writer")
+	left.Terms.OtherTeam = true
+	r := w.access(left)
+	w.Set(alice)
+	w.approves(banker, r.ID)
+	w.holds(alice, r.ID)
+	joined := alice
+	joined.Groups = append(slices.Clone(alice.Groups), "team-bank")
+	w.Set(joined)
+	w.Pass(approval.Recheck)
+	w.holds(joined)
 	// Policy begins to ask for another team after the vote.
 	for _, people := range [][]bastion.Identity{{asker, inShop(rita)}, {asker, rita, home}, {asker, rita}} {
 		w := newWorld(t, people...)

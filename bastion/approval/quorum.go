@@ -91,29 +91,33 @@ func (c *crowd) apartFrom(r record, voter bastion.Identity) error {
 	return nil
 }
 
-// teamsOf are the teams of the person behind an identity: as the identity says, as
-// it is known now, and those of the person's other accounts.
-func (c *crowd) teamsOf(i bastion.Identity) []string {
+// teamsOf are the teams of the person behind identities: as they say, as they are
+// known now, and those of the person's other accounts.
+func (c *crowd) teamsOf(person ...bastion.Identity) []string {
 	if c.teams == nil {
 		return nil
 	}
-	all := slices.Clone(c.teams(i))
-	for _, id := range []string{i.ID(), i.Person()} {
-		if m := c.members[id]; m.known {
-			all = append(all, c.teams(m.who)...)
+	var all []string
+	for _, i := range person {
+		all = append(all, c.teams(i)...)
+		for _, id := range []string{i.ID(), i.Person()} {
+			if m := c.members[id]; m.known {
+				all = append(all, c.teams(m.who)...)
+			}
 		}
-	}
-	for _, e := range c.emails(i) {
-		all = append(all, c.linked[e]...)
+		for _, e := range c.emails(i) {
+			all = append(all, c.linked[e]...)
+		}
 	}
 	return all
 }
 
 // otherTeam reports whether two people are of different teams: each is in one, or was
 // when they asked or voted, and neither now nor then both are in the same. Of who is
-// in none nobody knows where they belong.
-func (c *crowd) otherTeam(a, b bastion.Identity) bool {
-	as, bs := c.teamsOf(a), c.teamsOf(b)
+// in none nobody knows where they belong. requester may be several identities: who
+// asked, and who uses what was approved.
+func (c *crowd) otherTeam(voter bastion.Identity, requester ...bastion.Identity) bool {
+	as, bs := c.teamsOf(requester...), c.teamsOf(voter)
 	return len(as) > 0 && len(bs) > 0 && !slices.ContainsFunc(as, func(t string) bool { return slices.Contains(bs, t) })
 }
 
@@ -121,7 +125,7 @@ func (c *crowd) otherTeam(a, b bastion.Identity) bool {
 // those who decide the request, whether or not it waits for them.
 func (c *crowd) mayDecide(r record, who bastion.Identity, roles []string) bool {
 	return who.Kind == bastion.Person && mayDecide(r, roles) && c.apartFrom(r, who) == nil &&
-		(!r.OtherTeam || c.otherTeam(r.Who, who))
+		(!r.OtherTeam || c.otherTeam(who, r.Who))
 }
 
 // voted reports whether the person voted before, with whatever account.
@@ -129,6 +133,11 @@ func (c *crowd) voted(r record, who bastion.Identity) bool {
 	return slices.ContainsFunc(r.Votes, func(v bastion.Vote) bool {
 		return v.Verdict != bastion.VoteComment && c.same(v.Who, who)
 	})
+}
+
+// accounts are those of the identities that the same person is behind.
+func (c *crowd) accounts(who bastion.Identity, all []bastion.Identity) []bastion.Identity {
+	return slices.DeleteFunc(slices.Clone(all), func(o bastion.Identity) bool { return !c.same(o, who) })
 }
 
 // counts returns the roles in which an approval counts at this moment, or why
@@ -143,7 +152,7 @@ func (c *crowd) counts(requesters []bastion.Identity, otherTeam bool, v bastion.
 		if c.apart(r, v.Who) != nil {
 			return nil, name + " may be the same person as the one who asked"
 		}
-		if otherTeam && !c.otherTeam(r, v.Who) {
+		if otherTeam && !c.otherTeam(v.Who, c.accounts(r, requesters)...) {
 			return nil, name + " is not of another team than the one who asked"
 		}
 	}
